@@ -6,7 +6,7 @@ import os
 import sys
 from glob import glob
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
 
 PACKAGE = 'robotracer_ros'
 VERSION = '0.1.0'
@@ -90,6 +90,18 @@ ENTRY_POINTS = {
 }
 
 
+class DataInEditableToo(Distribution):  # type: ignore[misc]
+    """Let `pip install -e` install data_files as well.
+
+    setuptools' editable wheel asks the distribution `has_data()`, a method that exists only as
+    `has_data_files()`, and so drops the ament index entry and the launch files.
+    """
+
+    def has_data(self) -> bool:
+        """Say whether there are data files."""
+        return bool(self.data_files)
+
+
 def tree(folder: str) -> list[tuple[str, list[str]]]:
     """List the files under a folder as data_files entries that keep its sub-folders."""
     entries = []
@@ -135,4 +147,5 @@ setup(
     extras_require=EXTRAS,
     entry_points=ENTRY_POINTS,
     zip_safe=False,
+    distclass=DataInEditableToo,
 )
