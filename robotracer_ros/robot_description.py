@@ -73,7 +73,7 @@ def package_folder(package: str) -> Path:
 
 
 def mesh_dirs() -> list[str]:
-    """Return the folders that hold the packages of ``package://`` URIs (Pinocchio's package_dirs)."""
+    """Return the folders that hold the packages of ``package://`` URIs (package_dirs)."""
     return [str(f) for f in _share_folders()]
 
 
