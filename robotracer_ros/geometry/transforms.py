@@ -29,6 +29,8 @@ def invert(transform: Matrix) -> Matrix:
 def apply(transform: Matrix, points: ArrayLike) -> Matrix:
     """Transform points (..., 3) from the source to the target frame."""
     p = np.asarray(points)
+    if not np.issubdtype(p.dtype, np.floating):
+        p = p.astype(float)  # else the transform itself would be cut to integers
     return p @ transform[:3, :3].T.astype(p.dtype, copy=False) + transform[:3, 3].astype(p.dtype, copy=False)
 
 
