@@ -142,7 +142,8 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
-    ] + tree('launch') + tree('config') + tree('urdf') + libexec(),
+        *tree('launch'), *tree('config'), *tree('urdf'), *libexec(),
+    ],
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points=ENTRY_POINTS,

@@ -221,14 +221,16 @@ class Environment:
         self.pip(title, '--no-compile', '-r', lock, watch=watch)
 
     def build_messages(self, title: str) -> None:
-        """Compile robotracer_msgs and install it into the environment."""
+        """Compile our messages, and the ones that no wheel brings, into the environment."""
 
         def watch(line: str) -> str | None:
             found = re.search(r'\[(\d+/\d+)\]', line)
             return f'compiling {found[1]}' if found else None
 
-        self.pip(title, '-v', '--no-build-isolation', '--no-deps', '--force-reinstall',
-                 self.root / 'robotracer_msgs', watch=watch)
+        msgs = self.root / 'robotracer_msgs'
+        for folder in (msgs, *sorted((msgs / 'pip').glob('*/'))):
+            self.pip(f'{title} ({folder.name})', '-v', '--no-build-isolation', '--no-deps',
+                     '--force-reinstall', folder, watch=watch)
 
     def prepare(self, dev: bool) -> None:
         """Do the stages that are missing."""
@@ -239,7 +241,7 @@ class Environment:
         print(f'run: preparing {self.venv}: {", ".join(todo)}', file=sys.stderr)
         check_machine()
         titles = {'venv': 'making the environment', 'lock': 'installing packages',
-                  'msgs': 'building robotracer_msgs', 'package': 'installing robotracer_ros',
+                  'msgs': 'building messages', 'package': 'installing robotracer_ros',
                   'dev': 'installing developer tools'}
         began = time.monotonic()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes pip along, see command()
