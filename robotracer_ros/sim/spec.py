@@ -28,12 +28,14 @@ class Primitive:
             ellipsoid (x, y, z).
         pose: (4, 4) object_from_part.
         rgb: Own colour in 0..1, or None for the object's.
+        rounded: Draw the box as a piece of a wall of revolution (shading only).
     """
 
     shape: Shape
     size: tuple[float, ...]
     pose: NDArray[np.float64]
     rgb: tuple[float, float, float] | None = None
+    rounded: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class SceneObject:
         container: Something can be put into it (bowl, tray with rim, pot ...).
         fixed: Does not move (walls).
         support_height: Height (m) above the object's bottom of the surface that a placed thing rests on.
+        support_size: (2,) half sides (m) in the object frame of the free rectangle of that surface around the object's centre.
     """
 
     id: str
@@ -70,6 +73,7 @@ class SceneObject:
     container: bool = False
     fixed: bool = False
     support_height: float = 0.0
+    support_size: tuple[float, float] = (0.0, 0.0)
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -116,6 +120,14 @@ class Scene:
         """Return the scene with some objects moved, poses (4, 4) world_from_object by id."""
         return replace(self, objects=tuple(replace(o, pose=poses.get(o.id, o.pose)) for o in self.objects))
 
+
+#: the table top in the world, (min x, min y, max x, max y) in metres at z = 0, and how thick it is
+TABLE_EDGES = (-0.45, -0.80, 1.00, 0.80)
+TABLE_THICKNESS = 0.04
+#: height (m) of the floor that the table stands on
+FLOOR_Z = -0.75
+#: (6,) where the arm waits, rad: folded back with the tool pointing down, behind and above the work area
+HOME_Q = (-0.55, -2.30, 1.90, -1.17, -1.57, 0.0)
 
 #: values of a segmentation image that are not an index into ``Scene.objects``
 SEG_BACKGROUND, SEG_TABLE, SEG_ROBOT = -1, -2, -3
