@@ -55,7 +55,7 @@ def trace(
     out: Annotated[Optional[Path], typer.Option(help='Write the trace drawn on the image to this PNG.')] = None,
 ) -> None:
     """Ask the tracer for a trace in an image file; no ROS needed."""
-    from robotracer_ros.tracer.files import trace_files
+    from robotracer_ros.trace_files import trace_files
     print(trace_files(image, instruction, depth, intrinsics, checkpoint, out))
 
 
