@@ -6,42 +6,70 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from robotracer_ros.errors import RobotracerError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help='From a sentence and a camera image to safe robot motion.')
-bench = typer.Typer(no_args_is_help=True, help='Measure: every figure in the documentation comes from one of these.')
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help='From a sentence and a camera image to safe robot motion.',
+)
+bench = typer.Typer(
+    no_args_is_help=True, help='Measure: every figure in the documentation comes from one of these.'
+)
 train = typer.Typer(no_args_is_help=True, help='Train a tracer.')
 app.add_typer(bench, name='bench')
 app.add_typer(train, name='train')
 
-JSON_OPTION = Annotated[bool, typer.Option('--json', help='Print one JSON object instead of a table.')]
+JSON_OPTION = Annotated[
+    bool, typer.Option('--json', help='Print one JSON object instead of a table.')
+]
 
 
 @app.command()
 def demo(
     seed: Annotated[int, typer.Option(help='Scene to build; 0..999 were never trained on.')] = 7,
-    instruction: Annotated[Optional[str], typer.Option(help='What to do; by default a task that fits the scene.')] = None,
+    instruction: Annotated[
+        str | None, typer.Option(help='What to do; by default a task that fits the scene.')
+    ] = None,
     headless: Annotated[bool, typer.Option('--headless', help='No browser viewer.')] = False,
     out: Annotated[Path, typer.Option(help='Folder for pictures and result.json.')] = Path('out'),
-    record: Annotated[Optional[Path], typer.Option(help='Record all topics to this MCAP file.')] = None,
+    record: Annotated[
+        Path | None, typer.Option(help='Record all topics to this MCAP file.')
+    ] = None,
     port: Annotated[int, typer.Option(help='Port of the viewer.')] = 8080,
-    keep: Annotated[bool, typer.Option('--keep', help='Stay up afterwards and take instructions from the viewer.')] = False,
+    keep: Annotated[
+        bool,
+        typer.Option('--keep', help='Stay up afterwards and take instructions from the viewer.'),
+    ] = False,
 ) -> None:
     """Let a simulated UR5 carry out an instruction through the whole ROS 2 pipeline."""
     from robotracer_ros.nodes.demo import DemoOptions, run_demo
-    raise typer.Exit(run_demo(DemoOptions(seed=seed, instruction=instruction, headless=headless, out=out, record=record,
-                                          port=port, keep=keep)))
+
+    raise typer.Exit(
+        run_demo(
+            DemoOptions(
+                seed=seed,
+                instruction=instruction,
+                headless=headless,
+                out=out,
+                record=record,
+                port=port,
+                keep=keep,
+            )
+        )
+    )
 
 
 @app.command()
 def doctor() -> None:
     """Tell what works on this machine and what to install for the rest."""
     from robotracer_ros.doctor import main as run_doctor
+
     raise typer.Exit(run_doctor())
 
 
@@ -49,13 +77,19 @@ def doctor() -> None:
 def trace(
     image: Annotated[Path, typer.Argument(help='Colour image.')],
     instruction: Annotated[str, typer.Argument(help='What to do.')],
-    depth: Annotated[Optional[Path], typer.Option(help='Aligned depth: 16-bit PNG in millimetres or .npy in metres.')] = None,
-    intrinsics: Annotated[Optional[str], typer.Option(help='fx,fy,cx,cy in pixels.')] = None,
+    depth: Annotated[
+        Path | None,
+        typer.Option(help='Aligned depth: 16-bit PNG in millimetres or .npy in metres.'),
+    ] = None,
+    intrinsics: Annotated[str | None, typer.Option(help='fx,fy,cx,cy in pixels.')] = None,
     checkpoint: Annotated[str, typer.Option(help='Checkpoint name or folder.')] = 'robotracer-tiny',
-    out: Annotated[Optional[Path], typer.Option(help='Write the trace drawn on the image to this PNG.')] = None,
+    out: Annotated[
+        Path | None, typer.Option(help='Write the trace drawn on the image to this PNG.')
+    ] = None,
 ) -> None:
     """Ask the tracer for a trace in an image file; no ROS needed."""
     from robotracer_ros.trace_files import trace_files
+
     print(trace_files(image, instruction, depth, intrinsics, checkpoint, out))
 
 
@@ -63,36 +97,54 @@ def trace(
 def generate(
     out: Annotated[Path, typer.Argument(help='Folder for the samples.')],
     scenes: Annotated[int, typer.Option(help='How many scenes.')] = 1000,
-    first_seed: Annotated[int, typer.Option(help='First scene seed; below 1000 is reserved for evaluation.')] = 1000,
+    first_seed: Annotated[
+        int, typer.Option(help='First scene seed; below 1000 is reserved for evaluation.')
+    ] = 1000,
     workers: Annotated[int, typer.Option(help='Processes; the result does not depend on it.')] = 1,
 ) -> None:
     """Render scenes and write training samples."""
     from robotracer_ros.data.generate import main as run_generate
+
     run_generate(out, scenes=scenes, first_seed=first_seed, workers=workers)
 
 
 @train.command()
 def sft(
-    config: Annotated[Path, typer.Option(help='Training configuration, e.g. config/train/tiny.yaml.')],
-    output: Annotated[Optional[Path], typer.Option(help='Folder for checkpoints; resumed when it holds one.')] = None,
+    config: Annotated[
+        Path, typer.Option(help='Training configuration, e.g. config/train/tiny.yaml.')
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help='Folder for checkpoints; resumed when it holds one.')
+    ] = None,
 ) -> None:
     """Supervised fine-tuning."""
     from robotracer_ros.training.sft import main as run_sft
+
     run_sft(config, **({} if output is None else {'output': output}))
 
 
 @bench.command('demo')
 def bench_demo(
     seeds: Annotated[str, typer.Option(help='FIRST:END, end not included.')] = '100:150',
-    tracer: Annotated[str, typer.Option(help="Tracer plugin, or 'oracle' for the ground-truth trace.")] = 'local',
+    tracer: Annotated[
+        str, typer.Option(help="Tracer plugin, or 'oracle' for the ground-truth trace.")
+    ] = 'local',
     workers: Annotated[int, typer.Option(help='Processes.')] = 1,
     json: JSON_OPTION = False,
-    out: Annotated[Optional[Path], typer.Option(help='Write one JSON line per seed here; resumed when it exists.')] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help='Write one JSON line per seed here; resumed when it exists.'),
+    ] = None,
 ) -> None:
     """Success over many scenes in physics, failures listed by stage."""
     from robotracer_ros.bench.demo import main as run_bench
+
     first, _, end = seeds.partition(':')
-    raise typer.Exit(run_bench(range(int(first), int(end)), tracer=tracer, workers=workers, json_output=json, out=out))
+    raise typer.Exit(
+        run_bench(
+            range(int(first), int(end)), tracer=tracer, workers=workers, json_output=json, out=out
+        )
+    )
 
 
 @bench.command('plan')
@@ -102,6 +154,7 @@ def bench_plan(
 ) -> None:
     """Time from a trace to a checked, timed trajectory, with the stage breakdown."""
     from robotracer_ros.bench.plan import main as run_bench
+
     raise typer.Exit(run_bench(traces=traces, json_output=json))
 
 
@@ -115,7 +168,10 @@ def bench_transport(
 ) -> None:
     """Send RGB-D between two processes and count what is lost."""
     from robotracer_ros.bench.transport import main as run_bench
-    raise typer.Exit(run_bench(seconds=seconds, rate=rate, width=width, height=height, json_output=json))
+
+    raise typer.Exit(
+        run_bench(seconds=seconds, rate=rate, width=width, height=height, json_output=json)
+    )
 
 
 def main() -> None:

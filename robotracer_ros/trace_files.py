@@ -10,8 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from robotracer_ros.errors import (InvalidParameterError, NoImageError, NoIntrinsicsError, ResolutionMismatchError,
-                                   UnsupportedEncodingError)
+from robotracer_ros.errors import (
+    InvalidParameterError,
+    NoImageError,
+    NoIntrinsicsError,
+    ResolutionMismatchError,
+    UnsupportedEncodingError,
+)
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.depth import decode_depth
 from robotracer_ros.tracer.base import Observation
@@ -39,11 +44,15 @@ def read_observation(image: Path, depth: Path | None, intrinsics: str | None) ->
         try:
             fx, fy, cx, cy = (float(x) for x in intrinsics.split(','))
         except ValueError as error:
-            raise NoIntrinsicsError(f"intrinsics '{intrinsics}': must be four numbers fx,fy,cx,cy in pixels") from error
+            raise NoIntrinsicsError(
+                f"intrinsics '{intrinsics}': must be four numbers fx,fy,cx,cy in pixels"
+            ) from error
         camera = CameraModel(width, height, fx, fy, cx, cy)
     metres = None if depth is None else _read_depth(depth)
     if metres is not None and metres.shape != (height, width):
-        raise ResolutionMismatchError(f"depth '{depth}' is {metres.shape[1]}x{metres.shape[0]}, image '{image}' is {width}x{height}")
+        raise ResolutionMismatchError(
+            f"depth '{depth}' is {metres.shape[1]}x{metres.shape[0]}, image '{image}' is {width}x{height}"
+        )
     return Observation(rgb, metres, camera, frame_id=image.name)
 
 
@@ -55,12 +64,20 @@ def _read_depth(path: Path) -> NDArray[np.float32]:
     except (OSError, ValueError) as error:
         raise UnsupportedEncodingError(f"depth '{path}' cannot be read: {error}") from error
     if raw.dtype not in (np.uint16, np.int32) or raw.ndim != 2:
-        raise UnsupportedEncodingError(f"depth '{path}' holds {raw.dtype} {raw.shape}: needs a 16-bit grey PNG in millimetres")
+        raise UnsupportedEncodingError(
+            f"depth '{path}' holds {raw.dtype} {raw.shape}: needs a 16-bit grey PNG in millimetres"
+        )
     return decode_depth(raw.astype(np.uint16), '16UC1')
 
 
-def trace_files(image: Path, instruction: str, depth: Path | None, intrinsics: str | None, checkpoint: str,
-                out: Path | None) -> str:
+def trace_files(
+    image: Path,
+    instruction: str,
+    depth: Path | None,
+    intrinsics: str | None,
+    checkpoint: str,
+    out: Path | None,
+) -> str:
     """Predict a trace for image files with the local tracer; return the model's answer.
 
     Raises:
@@ -69,8 +86,11 @@ def trace_files(image: Path, instruction: str, depth: Path | None, intrinsics: s
         TracerError subclasses: as the tracer.
     """
     from robotracer_ros.tracer.local import LocalTracer
+
     if intrinsics is None:
-        raise NoIntrinsicsError('a metric trace needs the camera: give --intrinsics fx,fy,cx,cy in pixels')
+        raise NoIntrinsicsError(
+            'a metric trace needs the camera: give --intrinsics fx,fy,cx,cy in pixels'
+        )
     if out is not None and not out.parent.is_dir():
         raise InvalidParameterError(f"folder '{out.parent}' of --out does not exist")
     observation = read_observation(image, depth, intrinsics)

@@ -43,8 +43,12 @@ def bottom_centre(scene: Scene, object_id: str, pose: NDArray[np.float64]) -> ND
     return (pose @ bottom)[:3]
 
 
-def judge(task: Task, scene: Scene, poses: Mapping[str, NDArray[np.float64]],
-          carried: NDArray[np.float64] | None = None) -> Verdict:
+def judge(
+    task: Task,
+    scene: Scene,
+    poses: Mapping[str, NDArray[np.float64]],
+    carried: NDArray[np.float64] | None = None,
+) -> Verdict:
     """Judge a task.
 
     Args:
@@ -53,8 +57,13 @@ def judge(task: Task, scene: Scene, poses: Mapping[str, NDArray[np.float64]],
         poses: world_from_object (4, 4) of every object at the end, by id.
         carried: (T, 3) positions of the moved object's bottom centre over the run; needed for hover tasks.
     """
-    knocked = {o.id: float(np.linalg.norm(poses[o.id][:3, 3] - o.position)) for o in scene.objects if o.id != task.moved}
-    # What stands on or in the moved object travels with it and what it is put on may settle: neither is a knock of the robot.
+    knocked = {
+        o.id: float(np.linalg.norm(poses[o.id][:3, 3] - o.position))
+        for o in scene.objects
+        if o.id != task.moved
+    }
+    # What stands on or in the moved object travels with it and what it is put on may settle:
+    # neither is a knock of the robot.
     knocked = {k: d for k, d in knocked.items() if d > KNOCK_M and k not in task.references}
     offset: tuple[float, ...] = ()
     reason = ''
@@ -76,7 +85,9 @@ def judge(task: Task, scene: Scene, poses: Mapping[str, NDArray[np.float64]],
 def _judge_hover(task: Task, scene: Scene, carried: NDArray[np.float64] | None) -> str:
     """Say which target was not passed in its turn at the right height, or nothing."""
     if carried is None:
-        raise ValueError(f"hover task '{task.instruction}' needs the carried object's path to be judged")
+        raise ValueError(
+            f"hover task '{task.instruction}' needs the carried object's path to be judged"
+        )
     low, high = HOVER_RANGE_M
     after = 0
     for target in task.hover_targets:
@@ -86,7 +97,11 @@ def _judge_hover(task: Task, scene: Scene, carried: NDArray[np.float64] | None) 
         height = carried[after:, 2] - top
         passed = np.flatnonzero(near & (height >= low) & (height <= high))
         if not len(passed):
-            closest = f'{100 * float(np.min(height[near])):.1f} cm above it' if near.any() else 'never above it'
+            closest = (
+                f'{100 * float(np.min(height[near])):.1f} cm above it'
+                if near.any()
+                else 'never above it'
+            )
             return f'{target} was not passed {100 * low:.0f}-{100 * high:.0f} cm above in its turn: {closest}'
         after += int(passed[0])
     return ''

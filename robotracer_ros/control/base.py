@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The controller plugin contract, and the port through which a controller reaches a robot.
 
-Controllers hold logic only. Whatever carries commands (a topic, an action, Unitree's DDS) is a :class:`RobotPort` that the
+Controllers hold logic only. Whatever carries commands (a topic, an action, Unitree's DDS) is a
+:class:`RobotPort` that the
 node hands over, so that every rule here is tested without ROS.
 """
 
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -32,9 +35,20 @@ class RobotPort(Protocol):
         """Return the newest joint state, or None before the first."""
         ...
 
-    def send_trajectory(self, names: tuple[str, ...], times: NDArray[np.float64], positions: NDArray[np.float64],
-                        velocities: NDArray[np.float64], accelerations: NDArray[np.float64]) -> None:
-        """Send a joint trajectory that replaces the present one; times (T,) are seconds from now."""
+    def send_trajectory(
+        self,
+        names: tuple[str, ...],
+        start_s: float,
+        times: NDArray[np.float64],
+        positions: NDArray[np.float64],
+        velocities: NDArray[np.float64],
+        accelerations: NDArray[np.float64],
+    ) -> None:
+        """Send a joint trajectory that replaces the present one.
+
+        ``times`` (T,) are seconds from ``start_s``, a time of :meth:`now_s` that may lie a little in the past when the
+        message arrives: the robot is then to be where the trajectory is by that time.
+        """
         ...
 
     def send_gripper(self, opening: float, force: float) -> None:
@@ -44,6 +58,21 @@ class RobotPort(Protocol):
     def gripper_opening(self) -> float | None:
         """Return the measured full opening in metres, or None when unknown."""
         ...
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How well a motion was followed: the largest joint error of each sample, rad, as rms and maximum.
+
+    ``stalls`` counts how often commands came so late that the robot had begun to brake by itself; ``rate`` is the speed
+    relative to the plan's (1 unless it had to be slowed down to stay stoppable).
+    """
+
+    rms: float
+    maximum: float
+    samples: int
+    stalls: int = 0
+    rate: float = 1.0
 
 
 class Execution(abc.ABC):
@@ -60,12 +89,17 @@ class Execution(abc.ABC):
     @property
     @abc.abstractmethod
     def time_s(self) -> float:
-        """Seconds into the motion."""
+        """Seconds into the motion, on the motion's own time axis."""
 
     @property
     @abc.abstractmethod
     def tracking_error(self) -> float:
         """Largest joint error now, rad."""
+
+    @property
+    @abc.abstractmethod
+    def tracking(self) -> Tracking:
+        """Figures so far."""
 
     @abc.abstractmethod
     def result(self) -> None:
@@ -88,8 +122,21 @@ class Controller(abc.ABC):
         """Start a motion. Raises ControllerRefusedError when it does not start where the robot is, or BusyError."""
 
     @abc.abstractmethod
-    def grip(self, opening: float, force: float, timeout_s: float) -> float:
-        """Move the jaws and wait until they rest; return the reached opening in metres."""
+    def grip(
+        self,
+        opening: float,
+        force: float,
+        timeout_s: float,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> float:
+        """Move the jaws and wait until they rest; return the reached opening in metres.
+
+        ``cancelled`` is asked every few milliseconds; when it says yes the jaws are held where they are.
+
+        Raises:
+            CancelledError: ``cancelled`` said yes.
+            ControllerLostError: the jaws report no opening, or do not rest in time.
+        """
 
     @abc.abstractmethod
     def stop(self) -> None:

@@ -36,7 +36,8 @@ class Task:
 
     Attributes:
         instruction: What the person says.
-        primitive: ``M1`` place relative to a reference, ``M2`` move by a distance, ``M3`` stack, ``M4`` bypass then place,
+        primitive: ``M1`` place relative to a reference, ``M2`` move by a distance, ``M3`` stack,
+            ``M4`` bypass then place,
             ``M5`` bypass then stack, ``hover`` pass over each target, ``push``.
         relation: Relation word of the goal, e.g. ``on``, ``left of``.
         moved: Id of the object to move.
@@ -44,8 +45,10 @@ class Task:
         kind: Object- or end-effector-centric.
         goal: Success region of the moved object's bottom centre, or None for hover tasks.
         hover_targets: Ids in the order in which they are passed, empty otherwise.
-        path: (N, 3) collision-free ground-truth path in the world, N in 2..8: first the visible surface point of the object at its
-            mask centroid, then positions of the object's centre, last (unless hovering) the point of the support surface
+        path: (N, 3) collision-free ground-truth path in the world, N in 2..8: first the visible
+            surface point of the object at its
+            mask centroid, then positions of the object's centre, last (unless hovering) the point
+            of the support surface
             under the placed object's centre.
         trace: (N, 3) the same as (u, v, d) in the scene's camera.
         reasoning: Steps of the generating program in order.

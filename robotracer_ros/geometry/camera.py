@@ -35,17 +35,23 @@ class CameraModel:
     def __post_init__(self) -> None:
         values = (self.fx, self.fy, self.cx, self.cy)
         if not all(np.isfinite(values)) or self.fx <= 0 or self.fy <= 0:
-            raise NoIntrinsicsError(f'camera intrinsics fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}: '
-                                    'focal lengths must be finite and > 0 px')
+            raise NoIntrinsicsError(
+                f'camera intrinsics fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}: '
+                'focal lengths must be finite and > 0 px'
+            )
         if self.width < 1 or self.height < 1:
-            raise NoIntrinsicsError(f'camera image size {self.width}x{self.height}: must be at least 1x1 px')
+            raise NoIntrinsicsError(
+                f'camera image size {self.width}x{self.height}: must be at least 1x1 px'
+            )
 
     @classmethod
     def from_matrix(cls, k: ArrayLike, width: int, height: int) -> CameraModel:
         """Make a camera from a 3x3 (or 4x4) intrinsic matrix in pixels."""
         m = np.asarray(k, dtype=float)
         if m.shape not in ((3, 3), (4, 4)):
-            raise NoIntrinsicsError(f'intrinsic matrix has shape {m.shape}: must be (3, 3) or (4, 4)')
+            raise NoIntrinsicsError(
+                f'intrinsic matrix has shape {m.shape}: must be (3, 3) or (4, 4)'
+            )
         return cls(width, height, float(m[0, 0]), float(m[1, 1]), float(m[0, 2]), float(m[1, 2]))
 
     @property
@@ -83,7 +89,9 @@ class CameraModel:
         """Project (..., 3) points of the optical frame to (u, v, d); points at or behind the camera give NaN u, v."""
         p = np.asarray(xyz, dtype=float)
         z = np.where(p[..., 2] > 1e-9, p[..., 2], np.nan)
-        px = np.stack([p[..., 0] / z * self.fx + self.cx, p[..., 1] / z * self.fy + self.cy], axis=-1)
+        px = np.stack(
+            [p[..., 0] / z * self.fx + self.cx, p[..., 1] / z * self.fy + self.cy], axis=-1
+        )
         return np.concatenate([self.pixels_to_uv(px), p[..., 2:3]], axis=-1)
 
     def rays(self) -> NDArray[np.float32]:

@@ -20,8 +20,10 @@ def decode_depth(raw: NDArray[np.generic], encoding: str) -> NDArray[np.float32]
         UnsupportedEncodingError: the encoding is neither 16UC1, mono16 nor 32FC1.
     """
     if encoding not in DEPTH_ENCODINGS:
-        raise UnsupportedEncodingError(f"depth encoding '{encoding}': must be one of {', '.join(DEPTH_ENCODINGS)}",
-                                       encoding=encoding)
+        raise UnsupportedEncodingError(
+            f"depth encoding '{encoding}': must be one of {', '.join(DEPTH_ENCODINGS)}",
+            encoding=encoding,
+        )
     metres = raw.astype(np.float32) * np.float32(DEPTH_ENCODINGS[encoding])
     return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(0))
 
@@ -33,10 +35,12 @@ def depth_at(depth: NDArray[np.floating], u_px: float, v_px: float, radius: int 
         InvalidDepthError: the pixel is outside the image or the window holds no valid depth.
     """
     h, w = depth.shape
-    col, row = int(round(u_px)), int(round(v_px))
+    col, row = round(u_px), round(v_px)
     if not (0 <= col < w and 0 <= row < h):
-        raise InvalidDepthError(f'pixel ({u_px:.1f}, {v_px:.1f}) lies outside the {w}x{h} depth image')
-    window = depth[max(0, row - radius):row + radius + 1, max(0, col - radius):col + radius + 1]
+        raise InvalidDepthError(
+            f'pixel ({u_px:.1f}, {v_px:.1f}) lies outside the {w}x{h} depth image'
+        )
+    window = depth[max(0, row - radius) : row + radius + 1, max(0, col - radius) : col + radius + 1]
     valid = window[np.isfinite(window) & (window > 0)]
     if valid.size == 0:
         raise InvalidDepthError(f'no valid depth within {radius} px of pixel ({col}, {row})')

@@ -86,14 +86,23 @@ class Trace:
     def __post_init__(self) -> None:
         points = np.array(self.points, dtype=float)
         if points.ndim != 2 or points.shape[1] != 3 or not 2 <= len(points) <= MAX_POINTS:
-            raise InvalidTraceError(f'trace points have shape {points.shape}: must be (N, 3) with N in 2..{MAX_POINTS}')
+            raise InvalidTraceError(
+                f'trace points have shape {points.shape}: must be (N, 3) with N in 2..{MAX_POINTS}'
+            )
         for i, (u, v, d) in enumerate(points):
             if not np.isfinite((u, v, d)).all():
-                raise InvalidTraceError(f'trace point {i} is not finite: ({u}, {v}, {d})', waypoint=i)
+                raise InvalidTraceError(
+                    f'trace point {i} is not finite: ({u}, {v}, {d})', waypoint=i
+                )
             if not (0 <= u <= UV_RANGE and 0 <= v <= UV_RANGE):
-                raise InvalidTraceError(f'trace point {i} has (u, v) = ({u:g}, {v:g}): must be in 0..1000', waypoint=i)
+                raise InvalidTraceError(
+                    f'trace point {i} has (u, v) = ({u:g}, {v:g}): must be in 0..1000', waypoint=i
+                )
             if not 0 < d <= MAX_DEPTH_M:
-                raise InvalidTraceError(f'trace point {i} has depth {d:g} m: must be in (0, {MAX_DEPTH_M:g}]', waypoint=i)
+                raise InvalidTraceError(
+                    f'trace point {i} has depth {d:g} m: must be in (0, {MAX_DEPTH_M:g}]',
+                    waypoint=i,
+                )
         points.flags.writeable = False
         object.__setattr__(self, 'points', points)
 

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 Matrix = NDArray[np.float64]
 
 
-def make_transform(rotation: ArrayLike | None = None, translation: ArrayLike | None = None) -> Matrix:
+def make_transform(
+    rotation: ArrayLike | None = None, translation: ArrayLike | None = None
+) -> Matrix:
     """Assemble a 4x4 transform from a rotation (3, 3) and a translation (3,) in metres."""
     t = np.eye(4)
     if rotation is not None:
@@ -31,7 +33,9 @@ def apply(transform: Matrix, points: ArrayLike) -> Matrix:
     p = np.asarray(points)
     if not np.issubdtype(p.dtype, np.floating):
         p = p.astype(float)  # else the transform itself would be cut to integers
-    return p @ transform[:3, :3].T.astype(p.dtype, copy=False) + transform[:3, 3].astype(p.dtype, copy=False)
+    return p @ transform[:3, :3].T.astype(p.dtype, copy=False) + transform[:3, 3].astype(
+        p.dtype, copy=False
+    )
 
 
 def quaternion_to_matrix(xyzw: ArrayLike) -> Matrix:
@@ -45,21 +49,27 @@ def quaternion_to_matrix(xyzw: ArrayLike) -> Matrix:
     if n < 1e-9:
         raise ValueError(f'quaternion {q.tolist()} has length {n:g}: must be > 1e-9')
     x, y, z, w = q / n
-    return np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def matrix_to_quaternion(rotation: ArrayLike) -> Matrix:
     """Convert a rotation matrix (3, 3) to a unit quaternion (x, y, z, w) with w >= 0."""
     m = np.asarray(rotation, dtype=float)
     # The eigenvector of the largest eigenvalue of K (Bar-Itzhack 2000): no branches, robust to small errors.
-    k = np.array([
-        [m[0, 0] - m[1, 1] - m[2, 2], m[1, 0] + m[0, 1], m[2, 0] + m[0, 2], m[2, 1] - m[1, 2]],
-        [m[1, 0] + m[0, 1], m[1, 1] - m[0, 0] - m[2, 2], m[2, 1] + m[1, 2], m[0, 2] - m[2, 0]],
-        [m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], m[2, 2] - m[0, 0] - m[1, 1], m[1, 0] - m[0, 1]],
-        [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]]])
+    k = np.array(
+        [
+            [m[0, 0] - m[1, 1] - m[2, 2], m[1, 0] + m[0, 1], m[2, 0] + m[0, 2], m[2, 1] - m[1, 2]],
+            [m[1, 0] + m[0, 1], m[1, 1] - m[0, 0] - m[2, 2], m[2, 1] + m[1, 2], m[0, 2] - m[2, 0]],
+            [m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], m[2, 2] - m[0, 0] - m[1, 1], m[1, 0] - m[0, 1]],
+            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]],
+        ]
+    )
     q = np.linalg.eigh(k)[1][:, -1]
     return q if q[3] >= 0 else -q
 

@@ -19,7 +19,9 @@ from rclpy.qos import QoSProfile
 from robotracer_ros.errors import InvalidParameterError, MissingPackageError
 
 _PRIMITIVE = re.compile(r'(bool|byte|char|float32|float64|u?int(8|16|32|64)|w?string)(<=\d+)?$')
-_FIELD = re.compile(r'^\s*([A-Za-z][A-Za-z0-9_/]*(?:<=\d+)?)(?:\[[^\]]*\])?\s+[A-Za-z_][A-Za-z0-9_]*')
+_FIELD = re.compile(
+    r'^\s*([A-Za-z][A-Za-z0-9_/]*(?:<=\d+)?)(?:\[[^\]]*\])?\s+[A-Za-z_][A-Za-z0-9_]*'
+)
 
 
 def message_class(type_name: str) -> type[Any]:
@@ -28,7 +30,9 @@ def message_class(type_name: str) -> type[Any]:
     try:
         loaded: type[Any] = getattr(importlib.import_module(f'{package}.{kind}'), name)
     except (ImportError, AttributeError) as error:
-        raise MissingPackageError(f"message type '{type_name}' is not installed: {error}") from error
+        raise MissingPackageError(
+            f"message type '{type_name}' is not installed: {error}"
+        ) from error
     return loaded
 
 
@@ -56,13 +60,17 @@ def _collect(type_name: str, texts: dict[str, str]) -> None:
         path = Path(get_package_share_directory(package)) / 'msg' / f'{name}.msg'
         texts[type_name] = path.read_text(encoding='utf-8')
     except (PackageNotFoundError, OSError) as error:
-        raise MissingPackageError(f"the definition of '{type_name}' is not installed: {error}") from error
+        raise MissingPackageError(
+            f"the definition of '{type_name}' is not installed: {error}"
+        ) from error
     for line in texts[type_name].splitlines():
         field = _FIELD.match(line.partition('#')[0])
         if field is None or _PRIMITIVE.match(field[1]):
             continue
         inner = field[1] if '/' in field[1] else f'{package}/{field[1]}'
-        inner = 'std_msgs/Header' if inner == f'{package}/Header' and package != 'std_msgs' else inner
+        inner = (
+            'std_msgs/Header' if inner == f'{package}/Header' and package != 'std_msgs' else inner
+        )
         _collect(inner if '/msg/' in inner else inner.replace('/', '/msg/'), texts)
 
 
@@ -80,7 +88,13 @@ class Recorder:
         MissingPackageError: a message definition is not installed.
     """
 
-    def __init__(self, node: Node, path: Path, topics: Mapping[str, str], qos: Mapping[str, QoSProfile] | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        path: Path,
+        topics: Mapping[str, str],
+        qos: Mapping[str, QoSProfile] | None = None,
+    ) -> None:
         if path.suffix != '.mcap':
             raise InvalidParameterError(f"recording '{path}': the name must end in .mcap")
         definitions = {topic: message_definition(name) for topic, name in topics.items()}
@@ -95,8 +109,15 @@ class Recorder:
         for topic, name in topics.items():
             schema = self._writer.register_schema(name, 'ros2msg', definitions[topic].encode())
             channel = self._writer.register_channel(topic, 'cdr', schema)
-            self._subscriptions.append(node.create_subscription(
-                message_class(name), topic, self._callback(topic, channel), (qos or {}).get(topic, QoSProfile(depth=10)), raw=True))
+            self._subscriptions.append(
+                node.create_subscription(
+                    message_class(name),
+                    topic,
+                    self._callback(topic, channel),
+                    (qos or {}).get(topic, QoSProfile(depth=10)),
+                    raw=True,
+                )
+            )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -121,5 +142,12 @@ class Recorder:
             with self._lock:
                 if self._writer is not None:
                     self._counts[topic] += 1
-                    self._writer.add_message(channel, log_time=stamp, publish_time=stamp, sequence=self._counts[topic], data=bytes(data))
+                    self._writer.add_message(
+                        channel,
+                        log_time=stamp,
+                        publish_time=stamp,
+                        sequence=self._counts[topic],
+                        data=bytes(data),
+                    )
+
         return write

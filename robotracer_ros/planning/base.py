@@ -187,8 +187,15 @@ class Planner(abc.ABC):
         """Plan. Raises PlanningError subclasses; never returns a partial plan unless the request allows it."""
 
     @abc.abstractmethod
-    def clearance(self, plan: TimedPlan, step: int, time_s: float, depth: NDArray[np.float32],
-                  depth_camera: CameraModel, base_from_camera: NDArray[np.float64]) -> float:
+    def clearance(
+        self,
+        plan: TimedPlan,
+        step: int,
+        time_s: float,
+        depth: NDArray[np.float32],
+        depth_camera: CameraModel,
+        base_from_camera: NDArray[np.float64],
+    ) -> float:
         """Return the smallest distance (m) of the remaining plan to obstacles in a fresh depth image.
 
         Args:

@@ -56,7 +56,8 @@ class SceneObject:
         container: Something can be put into it (bowl, tray with rim, pot ...).
         fixed: Does not move (walls).
         support_height: Height (m) above the object's bottom of the surface that a placed thing rests on.
-        support_size: (2,) half sides (m) in the object frame of the free rectangle of that surface around the object's centre.
+        support_size: (2,) half sides (m) in the object frame of the free rectangle of that
+            surface around the object's centre.
     """
 
     id: str
@@ -107,7 +108,9 @@ class Scene:
     robot_q: NDArray[np.float64]
     table_rgb: tuple[float, float, float] = (0.62, 0.55, 0.47)
     background_rgb: tuple[float, float, float] = (0.75, 0.78, 0.80)
-    light_direction: NDArray[np.float64] = field(default_factory=lambda: np.array([-0.3, 0.2, -0.93]))
+    light_direction: NDArray[np.float64] = field(
+        default_factory=lambda: np.array([-0.3, 0.2, -0.93])
+    )
 
     def object(self, object_id: str) -> SceneObject:
         """Return an object by id. Raises KeyError naming the id."""
@@ -118,7 +121,9 @@ class Scene:
 
     def with_poses(self, poses: dict[str, NDArray[np.float64]]) -> Scene:
         """Return the scene with some objects moved, poses (4, 4) world_from_object by id."""
-        return replace(self, objects=tuple(replace(o, pose=poses.get(o.id, o.pose)) for o in self.objects))
+        return replace(
+            self, objects=tuple(replace(o, pose=poses.get(o.id, o.pose)) for o in self.objects)
+        )
 
 
 #: the table top in the world, (min x, min y, max x, max y) in metres at z = 0, and how thick it is

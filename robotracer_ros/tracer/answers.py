@@ -14,8 +14,15 @@ from robotracer_ros.tracer.base import LengthAnswer, Observation, PointAnswer
 from robotracer_ros.tracer.text import parse_answer, parse_length
 
 
-def trace_from_answer(text: str, observation: Observation, instruction: str, kind: TraceKind, model: str,
-                      inference_time_s: float, metric_scale: float = float('nan')) -> Trace:
+def trace_from_answer(
+    text: str,
+    observation: Observation,
+    instruction: str,
+    kind: TraceKind,
+    model: str,
+    inference_time_s: float,
+    metric_scale: float = float('nan'),
+) -> Trace:
     """Make a trace of a model's text.
 
     A 2D answer is lifted with the observation's depth at each point.
@@ -35,22 +42,43 @@ def trace_from_answer(text: str, observation: Observation, instruction: str, kin
         InvalidDepthError: a 2D answer has a point without valid depth.
     """
     if observation.camera is None:
-        raise NoIntrinsicsError('a trace needs camera intrinsics to be lifted: none came with the image')
+        raise NoIntrinsicsError(
+            'a trace needs camera intrinsics to be lifted: none came with the image'
+        )
     parsed = parse_answer(text)
     if len(parsed.points) < 2:
-        raise TraceParseError(f"the answer holds {len(parsed.points)} point(s): a trace has at least 2; it reads '{text[:200]}'",
-                              raw_text=text)
+        raise TraceParseError(
+            f"the answer holds {len(parsed.points)} point(s): a trace has at least 2; it reads '{text[:200]}'",
+            raw_text=text,
+        )
     if np.isnan(metric_scale):
-        metric_scale = next((s.value for s in parsed.reasoning if isinstance(s, Scale)), float('nan'))
-    points = parsed.points if parsed.points.shape[1] == 3 else _with_depth(parsed.points, observation)
+        metric_scale = next(
+            (s.value for s in parsed.reasoning if isinstance(s, Scale)), float('nan')
+        )
+    points = (
+        parsed.points if parsed.points.shape[1] == 3 else _with_depth(parsed.points, observation)
+    )
     try:
-        return Trace(points, observation.camera, kind, instruction, parsed.reasoning, metric_scale, observation.frame_id,
-                     observation.stamp_ns, model, inference_time_s, text)
+        return Trace(
+            points,
+            observation.camera,
+            kind,
+            instruction,
+            parsed.reasoning,
+            metric_scale,
+            observation.frame_id,
+            observation.stamp_ns,
+            model,
+            inference_time_s,
+            text,
+        )
     except InvalidTraceError as error:
         raise TraceParseError(str(error), raw_text=text) from error
 
 
-def point_from_answer(text: str, observation: Observation, model: str, inference_time_s: float) -> PointAnswer:
+def point_from_answer(
+    text: str, observation: Observation, model: str, inference_time_s: float
+) -> PointAnswer:
     """Make the answer to a referring question; a 2D point takes the observation's depth.
 
     Raises:
@@ -59,17 +87,22 @@ def point_from_answer(text: str, observation: Observation, model: str, inference
     """
     points = parse_answer(text).points
     if len(points) != 1:
-        raise TraceParseError(f"the answer holds {len(points)} points: exactly 1 is needed; it reads '{text[:200]}'", raw_text=text)
+        raise TraceParseError(
+            f"the answer holds {len(points)} points: exactly 1 is needed; it reads '{text[:200]}'",
+            raw_text=text,
+        )
     u, v, d = (points if points.shape[1] == 3 else _with_depth(points, observation))[0]
     if not (0 <= u <= UV_RANGE and 0 <= v <= UV_RANGE and 0 < d <= MAX_DEPTH_M):
-        raise TraceParseError(f'the answered point ({u:g}, {v:g}, {d:g}) is out of range', raw_text=text)
+        raise TraceParseError(
+            f'the answered point ({u:g}, {v:g}, {d:g}) is out of range', raw_text=text
+        )
     return PointAnswer((float(u), float(v), float(d)), model, inference_time_s, text)
 
 
 def length_from_answer(text: str, model: str, inference_time_s: float) -> LengthAnswer:
     """Make the answer to a measuring question. Raises TraceParseError when it holds no length."""
     start = text.rfind('<answer>')
-    metres, words = parse_length(text[start + len('<answer>'):] if start >= 0 else text)
+    metres, words = parse_length(text[start + len('<answer>') :] if start >= 0 else text)
     return LengthAnswer(metres, words, model, inference_time_s, text)
 
 

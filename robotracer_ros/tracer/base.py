@@ -72,7 +72,9 @@ class Budget:
         if self._cancelled.is_set():
             raise TracerCancelledError('prediction cancelled by the caller')
         if self.remaining_s <= 0.0:
-            raise TracerTimeoutError(f'no answer within {self._timeout_s:.3f} s', timeout_s=self._timeout_s)
+            raise TracerTimeoutError(
+                f'no answer within {self._timeout_s:.3f} s', timeout_s=self._timeout_s
+            )
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ def check_instruction(text: str) -> str:
     if not stripped:
         raise InvalidInstructionError('the instruction is empty')
     if len(stripped) > MAX_INSTRUCTION_CHARS:
-        raise InvalidInstructionError(f'the instruction has {len(stripped)} characters: at most {MAX_INSTRUCTION_CHARS}')
+        raise InvalidInstructionError(
+            f'the instruction has {len(stripped)} characters: at most {MAX_INSTRUCTION_CHARS}'
+        )
     return stripped
 
 
@@ -132,14 +136,24 @@ class Tracer(abc.ABC):
         """Backend and checkpoint, e.g. ``local:robotracer-tiny``."""
 
     @abc.abstractmethod
-    def predict(self, observation: Observation, instruction: str, *,
-                kind: TraceKind = TraceKind.OBJECT_CENTRIC, budget: Budget | None = None) -> Trace:
+    def predict(
+        self,
+        observation: Observation,
+        instruction: str,
+        *,
+        kind: TraceKind = TraceKind.OBJECT_CENTRIC,
+        budget: Budget | None = None,
+    ) -> Trace:
         """Answer with a trace. Raises TracerError subclasses and NoIntrinsicsError."""
 
-    def refer(self, observation: Observation, target: str, *, budget: Budget | None = None) -> PointAnswer:
+    def refer(
+        self, observation: Observation, target: str, *, budget: Budget | None = None
+    ) -> PointAnswer:
         """Answer where ``target`` is. Raises TracerError subclasses."""
         raise InvalidInstructionError(f'{self.model_name} cannot refer')
 
-    def measure(self, observation: Observation, target: str, *, budget: Budget | None = None) -> LengthAnswer:
+    def measure(
+        self, observation: Observation, target: str, *, budget: Budget | None = None
+    ) -> LengthAnswer:
         """Answer how long ``target`` is, in metres. Raises TracerError subclasses."""
         raise InvalidInstructionError(f'{self.model_name} cannot measure')

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recorded answers as a tracer: for bags, regression runs and tests, never a default.
 
-The file holds one JSON object a line: ``{"instruction": "...", "answer": "<think>...</answer>"}``, ``answer`` in the format of
+The file holds one JSON object a line: ``{"instruction": "...", "answer":
+    "<think>...</answer>"}``, ``answer`` in the format of
 :mod:`robotracer_ros.tracer.text`. Instructions are compared without regard to case and spacing.
 """
 
@@ -15,7 +16,14 @@ from pathlib import Path
 from robotracer_ros.errors import CheckpointError, InvalidInstructionError, TracerBackendError
 from robotracer_ros.geometry.trace import Trace, TraceKind
 from robotracer_ros.tracer.answers import length_from_answer, point_from_answer, trace_from_answer
-from robotracer_ros.tracer.base import Budget, LengthAnswer, Observation, PointAnswer, Tracer, check_instruction
+from robotracer_ros.tracer.base import (
+    Budget,
+    LengthAnswer,
+    Observation,
+    PointAnswer,
+    Tracer,
+    check_instruction,
+)
 
 
 class ReplayTracer(Tracer):
@@ -42,7 +50,9 @@ class ReplayTracer(Tracer):
         try:
             lines = self._path.read_text(encoding='utf-8').splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"recorded answers '{self._path}' cannot be read: {error}") from error
+            raise CheckpointError(
+                f"recorded answers '{self._path}' cannot be read: {error}"
+            ) from error
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -50,28 +60,42 @@ class ReplayTracer(Tracer):
                 entry = json.loads(line)
                 answers[_key(entry['instruction'])] = str(entry['answer'])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise CheckpointError(f"recorded answers '{self._path}', line {number}: needs an object with text "
-                                      f"'instruction' and 'answer' ({error})") from error
+                raise CheckpointError(
+                    f"recorded answers '{self._path}', line {number}: needs an object with text "
+                    f"'instruction' and 'answer' ({error})"
+                ) from error
         self._answers = answers
 
     def close(self) -> None:
         """Forget the answers."""
         self._answers = None
 
-    def predict(self, observation: Observation, instruction: str, *,
-                kind: TraceKind = TraceKind.OBJECT_CENTRIC, budget: Budget | None = None) -> Trace:
+    def predict(
+        self,
+        observation: Observation,
+        instruction: str,
+        *,
+        kind: TraceKind = TraceKind.OBJECT_CENTRIC,
+        budget: Budget | None = None,
+    ) -> Trace:
         """Answer with the recorded trace of this instruction."""
         start = time.monotonic()
         answer = self._recorded(check_instruction(instruction), budget)
-        return trace_from_answer(answer, observation, instruction, kind, self.model_name, time.monotonic() - start)
+        return trace_from_answer(
+            answer, observation, instruction, kind, self.model_name, time.monotonic() - start
+        )
 
-    def refer(self, observation: Observation, target: str, *, budget: Budget | None = None) -> PointAnswer:
+    def refer(
+        self, observation: Observation, target: str, *, budget: Budget | None = None
+    ) -> PointAnswer:
         """Answer with the recorded point for this target."""
         start = time.monotonic()
         answer = self._recorded(check_instruction(target), budget)
         return point_from_answer(answer, observation, self.model_name, time.monotonic() - start)
 
-    def measure(self, observation: Observation, target: str, *, budget: Budget | None = None) -> LengthAnswer:
+    def measure(
+        self, observation: Observation, target: str, *, budget: Budget | None = None
+    ) -> LengthAnswer:
         """Answer with the recorded length for this target."""
         start = time.monotonic()
         answer = self._recorded(check_instruction(target), budget)
@@ -88,7 +112,9 @@ class ReplayTracer(Tracer):
         budget.check()
         answer = self._answers.get(_key(question))
         if answer is None:
-            raise InvalidInstructionError(f"no recorded answer for '{question}' in '{self._path}' ({len(self._answers)} known)")
+            raise InvalidInstructionError(
+                f"no recorded answer for '{question}' in '{self._path}' ({len(self._answers)} known)"
+            )
         return answer
 
 

@@ -11,8 +11,10 @@
     </think>
     <answer>[(212, 640, 0.874), (240, 512, 0.861), (655, 690, 0.792)]</answer>
 
-The writer prints u and v as integers in 0..1000 and d in metres with three decimals. The parser accepts what models really
-write: missing tags, a truncated end, ``[Position]`` for ``[Referring]``, signs, exponents, odd spacing. It never evaluates
+The writer prints u and v as integers in 0..1000 and d in metres with three decimals. The parser
+accepts what models really
+write: missing tags, a truncated end, ``[Position]`` for ``[Referring]``, signs, exponents, odd
+    spacing. It never evaluates
 text, never reads more than ``MAX_TEXT_CHARS`` and treats only ASCII digits as numbers; every pattern below has bounded
 repetitions, so that its cost is linear in the length of the text.
 """
@@ -45,12 +47,19 @@ UNITS_M = {
 
 _NUMBER = r'[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(?:[eE][+-]?[0-9]{1,3})?'
 _GAP = r'[ \t\r\n]{0,8}'
-_TUPLE = re.compile(rf'\({_GAP}({_NUMBER}){_GAP},{_GAP}({_NUMBER}){_GAP}(?:,{_GAP}({_NUMBER}){_GAP})?\)')
+_TUPLE = re.compile(
+    rf'\({_GAP}({_NUMBER}){_GAP},{_GAP}({_NUMBER}){_GAP}(?:,{_GAP}({_NUMBER}){_GAP})?\)'
+)
 _LENGTH = re.compile(rf'({_NUMBER})[ \t]{{0,8}}([A-Za-z]{{1,12}})(?![A-Za-z])')
 _SCALAR = re.compile(rf'{_GAP}({_NUMBER})(?![0-9A-Za-z.])')
 _STEP = re.compile(r'[ \t]{0,8}\[([A-Za-z ]{1,32})\][ \t]{0,8}\[')
 
-_KINDS = {'scale': 'scale', 'referring': 'referring', 'position': 'referring', 'measuring': 'measuring'}
+_KINDS = {
+    'scale': 'scale',
+    'referring': 'referring',
+    'position': 'referring',
+    'measuring': 'measuring',
+}
 
 
 @dataclass(frozen=True)
@@ -124,10 +133,12 @@ def write_answer(points: ArrayLike, reasoning: Sequence[ReasoningStep] = ()) -> 
 def parse_answer(text: str) -> ParsedAnswer:
     """Read a model's answer.
 
-    Tuples are taken from the last ``<answer>`` block; without one from what follows ``</think>``, or from the whole text.
+    Tuples are taken from the last ``<answer>`` block; without one from what follows ``</think>``,
+    or from the whole text.
 
     Raises:
-        TraceParseError: the text is too long, holds more than ``MAX_POINTS`` points or ``MAX_STEPS`` steps, mixes 2D and 3D
+        TraceParseError: the text is too long, holds more than ``MAX_POINTS`` points or
+            ``MAX_STEPS`` steps, mixes 2D and 3D
             points, or a number overflows.
     """
     if len(text) > MAX_TEXT_CHARS:
@@ -160,18 +171,22 @@ def _split(text: str) -> tuple[str, str, bool, bool]:
     opened, closed = text.find('<think>'), text.find('</think>')
     start = text.rfind('<answer>')
     end = text.find('</answer>', start) if start >= 0 else -1
-    well_formed = 0 <= opened < closed < start < end and text.count('<answer>') == 1 and text.count('<think>') == 1
+    well_formed = (
+        0 <= opened < closed < start < end
+        and text.count('<answer>') == 1
+        and text.count('<think>') == 1
+    )
     if opened >= 0 and closed < 0:
         stop = start if start > opened else len(text)
-        think = text[opened + len('<think>'):stop]
+        think = text[opened + len('<think>') : stop]
     else:
-        think = text[opened + len('<think>'):closed] if 0 <= opened < closed else ''
+        think = text[opened + len('<think>') : closed] if 0 <= opened < closed else ''
     if start >= 0:
-        answer = text[start + len('<answer>'):end if end >= 0 else len(text)]
+        answer = text[start + len('<answer>') : end if end >= 0 else len(text)]
     elif opened >= 0 and closed < 0:
         answer = ''
     else:
-        answer = text[closed + len('</think>'):] if closed >= 0 else text
+        answer = text[closed + len('</think>') :] if closed >= 0 else text
     truncated = (start >= 0 and end < 0) or (opened >= 0 and closed < 0 and start < 0)
     return think, answer, well_formed, truncated
 
@@ -183,7 +198,9 @@ def _parse_points(text: str) -> NDArray[np.float64]:
         if len(rows) > MAX_POINTS:
             raise TraceParseError(f'the answer has more than {MAX_POINTS} points')
         if len(rows[-1]) != len(rows[0]):
-            raise TraceParseError(f'the answer mixes 2D and 3D points: point {len(rows) - 1} is {match[0]}')
+            raise TraceParseError(
+                f'the answer mixes 2D and 3D points: point {len(rows) - 1} is {match[0]}'
+            )
         if not all(math.isfinite(x) for x in rows[-1]):
             raise TraceParseError(f'point {len(rows) - 1} of the answer is not finite: {match[0]}')
     return np.array(rows, dtype=float) if rows else np.zeros((0, 3))
@@ -213,10 +230,12 @@ def _parse_step(line: str) -> ReasoningStep | None:
     close = line.find(']:', head.end()) if head else -1
     if head is None or kind is None or close < 0:
         return None
-    target, value = line[head.end():close].strip(), line[close + 2:]
+    target, value = line[head.end() : close].strip(), line[close + 2 :]
     if kind == 'scale':
         number = _SCALAR.match(value)
-        return Scale(float(number[1]), target) if number and math.isfinite(float(number[1])) else None
+        return (
+            Scale(float(number[1]), target) if number and math.isfinite(float(number[1])) else None
+        )
     if kind == 'measuring':
         try:
             metres, words = parse_length(value)
@@ -224,7 +243,11 @@ def _parse_step(line: str) -> ReasoningStep | None:
             return None
         return Measuring(target, metres, words)
     found = _TUPLE.search(value)
-    if found is None or found[3] is None or not all(math.isfinite(float(g)) for g in found.groups()):
+    if (
+        found is None
+        or found[3] is None
+        or not all(math.isfinite(float(g)) for g in found.groups())
+    ):
         return None
     return Referring(target, (float(found[1]), float(found[2]), float(found[3])))
 

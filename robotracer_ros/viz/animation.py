@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 
-def save_animation(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float = 10.0, width: int = 480) -> None:
+def save_animation(
+    path: Path, frames: Sequence[NDArray[np.uint8]], fps: float = 10.0, width: int = 480
+) -> None:
     """Write frames (H, W, 3) uint8 as a looping GIF with one palette, so that colours do not flicker.
 
     Raises:
@@ -25,7 +27,19 @@ def save_animation(path: Path, frames: Sequence[NDArray[np.uint8]], fps: float =
     images = [Image.fromarray(f) for f in frames]
     size = (width, round(images[0].height * width / images[0].width))
     images = [i.resize(size, Image.Resampling.LANCZOS) for i in images]
-    sample = np.concatenate([np.asarray(images[i]) for i in np.linspace(0, len(images) - 1, min(len(images), 6)).astype(int)])
+    sample = np.concatenate(
+        [
+            np.asarray(images[i])
+            for i in np.linspace(0, len(images) - 1, min(len(images), 6)).astype(int)
+        ]
+    )
     palette = Image.fromarray(sample).quantize(128, method=Image.Quantize.MEDIANCUT)
     coded = [i.quantize(palette=palette, dither=Image.Dither.NONE) for i in images]
-    coded[0].save(path, save_all=True, append_images=coded[1:], duration=round(1000 / fps), loop=0, optimize=False)
+    coded[0].save(
+        path,
+        save_all=True,
+        append_images=coded[1:],
+        duration=round(1000 / fps),
+        loop=0,
+        optimize=False,
+    )

@@ -37,14 +37,27 @@ def trace_markers(trace: Trace) -> MarkerArray:
         if isinstance(step, Referring):
             labels.append((trace.camera.lift(np.array(step.point)), step.target))
         elif isinstance(step, Measuring):
-            labels.append((points[0] + (0.0, 0.05 + 0.03 * len(labels), 0.0), f'{step.target}: {100 * step.metres:.1f} cm'))
+            labels.append(
+                (
+                    points[0] + (0.0, 0.05 + 0.03 * len(labels), 0.0),
+                    f'{step.target}: {100 * step.metres:.1f} cm',
+                )
+            )
     keypoints = _marker(header, 'trace/keypoints', 0, Marker.SPHERE_LIST, 0.018)
     keypoints.points, keypoints.colors = _points(points), _colors(colors)
-    return MarkerArray(markers=[_clear(header), _line(header, 'trace/path', points, colors, 0.007), keypoints,
-                                *_labels(header, 'trace/labels', labels)])
+    return MarkerArray(
+        markers=[
+            _clear(header),
+            _line(header, 'trace/path', points, colors, 0.007),
+            keypoints,
+            *_labels(header, 'trace/labels', labels),
+        ]
+    )
 
 
-def plan_markers(plan: TimedPlan, obstacles: NDArray[np.float64], voxel_size: float, frame_id: str, stamp_ns: int) -> MarkerArray:
+def plan_markers(
+    plan: TimedPlan, obstacles: NDArray[np.float64], voxel_size: float, frame_id: str, stamp_ns: int
+) -> MarkerArray:
     """Show a plan in the planning frame: corrected trace, tool path, swept path of the object, obstacles, corrections.
 
     Args:
@@ -56,17 +69,34 @@ def plan_markers(plan: TimedPlan, obstacles: NDArray[np.float64], voxel_size: fl
     """
     header = Header(frame_id=frame_id, stamp=_stamp(stamp_ns))
     markers = [_clear(header)]
-    tool = np.concatenate([m.tool[:, :3, 3] for m in plan.motions]) if plan.motions else np.zeros((0, 3))
-    for namespace, path, rgb, width in (('plan/tool', tool, _TOOL_RGB, 0.003), ('plan/object', plan.object_path, _OBJECT_RGB, 0.012),
-                                        ('plan/corrected', plan.corrected, _CORRECTED_RGB, 0.005)):
+    tool = (
+        np.concatenate([m.tool[:, :3, 3] for m in plan.motions])
+        if plan.motions
+        else np.zeros((0, 3))
+    )
+    for namespace, path, rgb, width in (
+        ('plan/tool', tool, _TOOL_RGB, 0.003),
+        ('plan/object', plan.object_path, _OBJECT_RGB, 0.012),
+        ('plan/corrected', plan.corrected, _CORRECTED_RGB, 0.005),
+    ):
         if len(path) > 1:
-            markers.append(_line(header, namespace, path, np.tile(np.array(rgb, np.uint8), (len(path), 1)), width))
+            markers.append(
+                _line(
+                    header, namespace, path, np.tile(np.array(rgb, np.uint8), (len(path), 1)), width
+                )
+            )
     if len(obstacles):
         cubes = _marker(header, 'plan/obstacles', 0, Marker.CUBE_LIST, voxel_size)
         cubes.points, cubes.color = _points(obstacles), _color(_OBSTACLE_RGB, 0.35)
         markers.append(cubes)
-    notes = [(plan.corrected[c.waypoint], f'{c.kind.name.lower()}: {1000 * float(np.linalg.norm(c.offset)):.0f} mm')
-             for c in plan.corrections if c.waypoint < len(plan.corrected)]
+    notes = [
+        (
+            plan.corrected[c.waypoint],
+            f'{c.kind.name.lower()}: {1000 * float(np.linalg.norm(c.offset)):.0f} mm',
+        )
+        for c in plan.corrections
+        if c.waypoint < len(plan.corrected)
+    ]
     return MarkerArray(markers=[*markers, *_labels(header, 'plan/corrections', notes)])
 
 
@@ -81,13 +111,17 @@ def _marker(header: Header, namespace: str, number: int, kind: int, size: float)
     return marker
 
 
-def _line(header: Header, namespace: str, points: ArrayLike, colors: NDArray[np.uint8], width: float) -> Marker:
+def _line(
+    header: Header, namespace: str, points: ArrayLike, colors: NDArray[np.uint8], width: float
+) -> Marker:
     marker = _marker(header, namespace, 0, Marker.LINE_STRIP, width)
     marker.points, marker.colors = _points(points), _colors(colors)
     return marker
 
 
-def _labels(header: Header, namespace: str, labels: Sequence[tuple[NDArray[np.float64], str]]) -> Iterable[Marker]:
+def _labels(
+    header: Header, namespace: str, labels: Sequence[tuple[NDArray[np.float64], str]]
+) -> Iterable[Marker]:
     for number, (position, words) in enumerate(labels):
         marker = _marker(header, namespace, number, Marker.TEXT_VIEW_FACING, _LABEL_HEIGHT_M)
         marker.pose.position = _points(position[None])[0]
@@ -96,7 +130,11 @@ def _labels(header: Header, namespace: str, labels: Sequence[tuple[NDArray[np.fl
 
 
 def _points(points: ArrayLike) -> list[Point]:
-    return [Point(x=x, y=y, z=z) for x, y, z in np.asarray(points, dtype=float).tolist() if math.isfinite(x + y + z)]
+    return [
+        Point(x=x, y=y, z=z)
+        for x, y, z in np.asarray(points, dtype=float).tolist()
+        if math.isfinite(x + y + z)
+    ]
 
 
 def _color(rgb: Sequence[int], alpha: float) -> ColorRGBA:

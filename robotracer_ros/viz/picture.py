@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,9 +15,17 @@ from numpy.typing import NDArray
 from robotracer_ros.viz.overlay import gradient
 
 
-def save_picture(path: Path, cloud: NDArray[np.floating], cloud_rgb: NDArray[np.uint8], trace: NDArray[np.float64],
-                 corrected: NDArray[np.float64] | None = None, tool_path: NDArray[np.float64] | None = None, *,
-                 title: str = '', max_points: int = 40_000) -> None:
+def save_picture(
+    path: Path,
+    cloud: NDArray[np.floating],
+    cloud_rgb: NDArray[np.uint8],
+    trace: NDArray[np.float64],
+    corrected: NDArray[np.float64] | None = None,
+    tool_path: NDArray[np.float64] | None = None,
+    *,
+    title: str = '',
+    max_points: int = 40_000,
+) -> None:
     """Write a PNG with a view of the scene from the side and one from above.
 
     Args:
@@ -30,20 +39,48 @@ def save_picture(path: Path, cloud: NDArray[np.floating], cloud_rgb: NDArray[np.
         max_points: The cloud is thinned evenly to this many.
     """
     keep = np.flatnonzero(np.isfinite(cloud).all(axis=1))
-    keep = keep[np.linspace(0, len(keep) - 1, min(len(keep), max_points)).astype(int)] if len(keep) else keep
+    keep = (
+        keep[np.linspace(0, len(keep) - 1, min(len(keep), max_points)).astype(int)]
+        if len(keep)
+        else keep
+    )
     figure = Figure(figsize=(13, 6.2), dpi=110, layout='constrained')
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title, fontsize=12)
-    for column, (elevation, azimuth, name) in enumerate(((22.0, -62.0, 'side'), (89.0, -90.0, 'from above'))):
+    for column, (elevation, azimuth, name) in enumerate(
+        ((22.0, -62.0, 'side'), (89.0, -90.0, 'from above'))
+    ):
         axes = figure.add_subplot(1, 2, column + 1, projection='3d', computed_zorder=False)
-        axes.scatter(*cloud[keep].T, c=cloud_rgb[keep] / 255.0, s=2.0, linewidths=0, depthshade=False, zorder=1)
+        axes.scatter(
+            *cloud[keep].T,
+            c=cloud_rgb[keep] / 255.0,
+            s=2.0,
+            linewidths=0,
+            depthshade=False,
+            zorder=1,
+        )
         if tool_path is not None and len(tool_path) > 1:
             axes.plot(*tool_path.T, color='#8e44ad', linewidth=1.6, label='tool path', zorder=2)
         if corrected is not None and len(corrected):
-            axes.plot(*corrected.T, color='#f39c12', linewidth=2.0, linestyle='--', label='corrected trace', zorder=3)
+            axes.plot(
+                *corrected.T,
+                color='#f39c12',
+                linewidth=2.0,
+                linestyle='--',
+                label='corrected trace',
+                zorder=3,
+            )
         axes.plot(*trace.T, color='#222222', linewidth=1.2, zorder=4)
-        axes.scatter(*trace.T, c=gradient(len(trace)) / 255.0, s=46, edgecolors='#222222', depthshade=False, label='trace', zorder=5)
+        axes.scatter(
+            *trace.T,
+            c=gradient(len(trace)) / 255.0,
+            s=46,
+            edgecolors='#222222',
+            depthshade=False,
+            label='trace',
+            zorder=5,
+        )
         _frame(axes, cloud[keep], trace)
         axes.view_init(elevation, azimuth)
         axes.set_title(name, fontsize=10)
@@ -51,11 +88,14 @@ def save_picture(path: Path, cloud: NDArray[np.floating], cloud_rgb: NDArray[np.
     figure.savefig(path)
 
 
-def _frame(axes, cloud: NDArray[np.floating], trace: NDArray[np.float64]) -> None:
+def _frame(axes: Any, cloud: NDArray[np.floating], trace: NDArray[np.float64]) -> None:
     """Give all axes the same scale around what matters."""
     points = np.concatenate([cloud, trace]) if len(cloud) else trace
     low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)
-    low, high = np.minimum(low, trace.min(axis=0)) - 0.03, np.maximum(high, trace.max(axis=0)) + 0.03
+    low, high = (
+        np.minimum(low, trace.min(axis=0)) - 0.03,
+        np.maximum(high, trace.max(axis=0)) + 0.03,
+    )
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_zlim(low[2], high[2])

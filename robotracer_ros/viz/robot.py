@@ -30,7 +30,9 @@ class RobotMeshes:
         self._data = self._model.createData()
         self._geometry = pin.buildGeomFromUrdfString(self._model, urdf, pin.GeometryType.COLLISION)
         self._geometry_data = self._geometry.createData()
-        self.meshes: dict[str, Mesh] = {g.name: _triangles(g) for g in self._geometry.geometryObjects}
+        self.meshes: dict[str, Mesh] = {
+            g.name: _triangles(g) for g in self._geometry.geometryObjects
+        }
 
     def poses(self, joints: Mapping[str, float]) -> dict[str, NDArray[np.float64]]:
         """Return base_from_geometry (4, 4) by name; joints that are not named stay at zero (rad, m)."""
@@ -38,8 +40,13 @@ class RobotMeshes:
         for name, position in joints.items():
             if self._model.existJointName(name):
                 q[self._model.joints[self._model.getJointId(name)].idx_q] = position
-        pin.updateGeometryPlacements(self._model, self._data, self._geometry, self._geometry_data, q)
-        return {g.name: p.homogeneous for g, p in zip(self._geometry.geometryObjects, self._geometry_data.oMg, strict=True)}
+        pin.updateGeometryPlacements(
+            self._model, self._data, self._geometry, self._geometry_data, q
+        )
+        return {
+            g.name: p.homogeneous
+            for g, p in zip(self._geometry.geometryObjects, self._geometry_data.oMg, strict=True)
+        }
 
 
 def _triangles(geometry: pin.GeometryObject) -> Mesh:
@@ -47,7 +54,9 @@ def _triangles(geometry: pin.GeometryObject) -> Mesh:
     shape = geometry.geometry
     match shape:
         case coal.BVHModelBase():
-            faces = np.array([[t[0], t[1], t[2]] for t in (shape.tri_indices(i) for i in range(shape.num_tris))])
+            faces = np.array(
+                [[t[0], t[1], t[2]] for t in (shape.tri_indices(i) for i in range(shape.num_tris))]
+            )
             return np.array(shape.vertices()) * geometry.meshScale, faces
         case coal.Box():
             mesh = trimesh.creation.box(2 * np.array(shape.halfSide))
@@ -58,5 +67,7 @@ def _triangles(geometry: pin.GeometryObject) -> Mesh:
         case coal.Capsule():
             mesh = trimesh.creation.capsule(2 * shape.halfLength, shape.radius, count=(12, 12))
         case _:
-            raise TypeError(f"geometry '{geometry.name}' is a {type(shape).__name__}, which cannot be shown")
+            raise TypeError(
+                f"geometry '{geometry.name}' is a {type(shape).__name__}, which cannot be shown"
+            )
     return np.asarray(mesh.vertices), np.asarray(mesh.faces)

@@ -32,14 +32,31 @@ class Viewer:
         on_stop: Called when a person presses *Stop*.
     """
 
-    def __init__(self, host: str, port: int, on_instruction: Callable[[str], None], on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        on_instruction: Callable[[str], None],
+        on_stop: Callable[[], None],
+    ) -> None:
         self._server = viser.ViserServer(host=host, port=port, label='robotracer', verbose=False)
         self._server.scene.set_up_direction('+z')
-        self._server.gui.configure_theme(control_layout='collapsible', control_width='medium', show_logo=False,
-                                         show_share_button=False)
+        self._server.gui.configure_theme(
+            control_layout='collapsible',
+            control_width='medium',
+            show_logo=False,
+            show_share_button=False,
+        )
         self._server.initial_camera.position = (1.45, 0.85, 0.95)
         self._server.initial_camera.look_at = (0.35, 0.0, 0.12)
-        self._server.scene.add_grid('/table', width=2.0, height=2.0, cell_size=0.1, section_size=0.5, position=(0.4, 0.0, -0.002))
+        self._server.scene.add_grid(
+            '/table',
+            width=2.0,
+            height=2.0,
+            cell_size=0.1,
+            section_size=0.5,
+            position=(0.4, 0.0, -0.002),
+        )
         gui = self._server.gui
         self._instruction = gui.add_text('Instruction', '', hint='What the robot should do')
         self._go = gui.add_button('Go', color='green')
@@ -65,8 +82,13 @@ class Viewer:
     def set_robot(self, meshes: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
         """Show the robot's links: name to vertices (V, 3) in the link frame and faces (F, 3)."""
         for name, (vertices, faces) in meshes.items():
-            self._links[name] = self._server.scene.add_mesh_simple(f'/robot/{name}', np.asarray(vertices, np.float32),
-                                                                    np.asarray(faces, np.uint32), color=_ROBOT_RGB, side='double')
+            self._links[name] = self._server.scene.add_mesh_simple(
+                f'/robot/{name}',
+                np.asarray(vertices, np.float32),
+                np.asarray(faces, np.uint32),
+                color=_ROBOT_RGB,
+                side='double',
+            )
 
     def move_robot(self, poses: Mapping[str, NDArray[np.float64]]) -> None:
         """Place links: name to base_from_link (4, 4)."""
@@ -78,7 +100,9 @@ class Viewer:
 
     def set_cloud(self, points: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
         """Show a coloured point cloud: (N, 3) metres and (N, 3) uint8."""
-        self._server.scene.add_point_cloud('/cloud', points.astype(np.float32), rgb, point_size=0.004, point_shape='circle')
+        self._server.scene.add_point_cloud(
+            '/cloud', points.astype(np.float32), rgb, point_size=0.004, point_shape='circle'
+        )
 
     def set_image(self, rgb: NDArray[np.uint8]) -> None:
         """Show a camera image or overlay (H, W, 3) beside the scene."""
@@ -93,34 +117,65 @@ class Viewer:
         points = apply(base_from_camera, trace.xyz)
         self._polyline('/trace/path', points, gradient(len(points)), 0.006)
         for i, (point, color) in enumerate(zip(points, gradient(len(points)), strict=True)):
-            self._server.scene.add_icosphere(f'/trace/point_{i}', radius=0.009, color=tuple(int(c) for c in color), subdivisions=2,
-                                             position=point)
+            self._server.scene.add_icosphere(
+                f'/trace/point_{i}',
+                radius=0.009,
+                color=tuple(int(c) for c in color),
+                subdivisions=2,
+                position=point,
+            )
         for i in range(len(points), 64):
             self._server.scene.remove_by_name(f'/trace/point_{i}')
         for i, step in enumerate(trace.reasoning):
             if isinstance(step, Referring):
                 at = apply(base_from_camera, trace.camera.lift(np.array(step.point)))
-                self._server.scene.add_label(f'/trace/label_{i}', step.target, position=at, anchor='bottom-center')
+                self._server.scene.add_label(
+                    f'/trace/label_{i}', step.target, position=at, anchor='bottom-center'
+                )
         self._reasoning.content = describe_reasoning(trace)
 
-    def set_plan(self, tool_path: NDArray[np.float64], corrected: NDArray[np.float64], obstacles: NDArray[np.float64] | None = None) -> None:
+    def set_plan(
+        self,
+        tool_path: NDArray[np.float64],
+        corrected: NDArray[np.float64],
+        obstacles: NDArray[np.float64] | None = None,
+    ) -> None:
         """Show the planned tool path (T, 3), the corrected trace (N, 3) and obstacle voxel centres (M, 3)."""
         if len(tool_path) > 1:
-            self._polyline('/plan/tool', tool_path, np.tile(np.array(_PLAN_RGB, np.uint8), (len(tool_path), 1)), 0.003)
+            self._polyline(
+                '/plan/tool',
+                tool_path,
+                np.tile(np.array(_PLAN_RGB, np.uint8), (len(tool_path), 1)),
+                0.003,
+            )
         if len(corrected) > 1:
-            self._polyline('/plan/corrected', corrected, np.tile(np.array(_CORRECTED_RGB, np.uint8), (len(corrected), 1)), 0.004)
+            self._polyline(
+                '/plan/corrected',
+                corrected,
+                np.tile(np.array(_CORRECTED_RGB, np.uint8), (len(corrected), 1)),
+                0.004,
+            )
         if obstacles is not None and len(obstacles):
-            self._server.scene.add_point_cloud('/plan/obstacles', obstacles.astype(np.float32), (231, 76, 60), point_size=0.008,
-                                               visible=False)
+            self._server.scene.add_point_cloud(
+                '/plan/obstacles',
+                obstacles.astype(np.float32),
+                (231, 76, 60),
+                point_size=0.008,
+                visible=False,
+            )
 
     def set_status(self, text: str, progress: float) -> None:
         """Show what is going on (markdown) and how far it is, 0..1."""
         self._status.content = text
         self._progress.value = 100.0 * min(max(progress, 0.0), 1.0)
 
-    def _polyline(self, name: str, points: NDArray[np.float64], colors: NDArray[np.uint8], thickness: float) -> None:
+    def _polyline(
+        self, name: str, points: NDArray[np.float64], colors: NDArray[np.uint8], thickness: float
+    ) -> None:
         segments = np.stack([points[:-1], points[1:]], axis=1).astype(np.float32)
-        self._server.scene.add_line_segments(name, segments, np.stack([colors[:-1], colors[1:]], axis=1), thickness=thickness)
+        self._server.scene.add_line_segments(
+            name, segments, np.stack([colors[:-1], colors[1:]], axis=1), thickness=thickness
+        )
 
 
 def describe_reasoning(trace: Trace) -> str:
@@ -131,8 +186,12 @@ def describe_reasoning(trace: Trace) -> str:
             case Scale():
                 lines.append(f'- **scale** {step.value:.3f}')
             case Referring():
-                lines.append(f'- **{step.target}** at ({step.point[0]:.0f}, {step.point[1]:.0f}), {step.point[2]:.3f} m')
+                lines.append(
+                    f'- **{step.target}** at ({step.point[0]:.0f}, {step.point[1]:.0f}), {step.point[2]:.3f} m'
+                )
             case Measuring():
                 lines.append(f'- **{step.target}**: {100 * step.metres:.1f} cm')
-    lines.append(f'\n`{trace.model}`, {len(trace.points)} points, {1e3 * trace.inference_time_s:.0f} ms')
+    lines.append(
+        f'\n`{trace.model}`, {len(trace.points)} points, {1e3 * trace.inference_time_s:.0f} ms'
+    )
     return '\n'.join(lines)

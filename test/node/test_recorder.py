@@ -25,8 +25,13 @@ def node():
 
 def test_what_was_sent_is_read_back(node, tmp_path):
     path = tmp_path / 'run.mcap'
-    recorder = Recorder(node, path, {'/j': 'sensor_msgs/msg/JointState', '/t': 'robotracer_msgs/msg/Trace'})
-    joints, traces = node.create_publisher(JointState, '/j', 10), node.create_publisher(Trace, '/t', 10)
+    recorder = Recorder(
+        node, path, {'/j': 'sensor_msgs/msg/JointState', '/t': 'robotracer_msgs/msg/Trace'}
+    )
+    joints, traces = (
+        node.create_publisher(JointState, '/j', 10),
+        node.create_publisher(Trace, '/t', 10),
+    )
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     deadline = time.monotonic() + 20
@@ -38,7 +43,10 @@ def test_what_was_sent_is_read_back(node, tmp_path):
     recorder.close()
     recorder.close()
     with path.open('rb') as file:
-        read = [(m.channel.topic, m.decoded_message) for m in make_reader(file, decoder_factories=[DecoderFactory()]).iter_decoded_messages()]
+        read = [
+            (m.channel.topic, m.decoded_message)
+            for m in make_reader(file, decoder_factories=[DecoderFactory()]).iter_decoded_messages()
+        ]
     first = dict(reversed(read))
     assert set(first) == {'/j', '/t'}
     assert (first['/t'].instruction, first['/t'].points[0].d) == ('go', 0.5)
@@ -48,8 +56,13 @@ def test_what_was_sent_is_read_back(node, tmp_path):
 
 def test_a_definition_holds_everything_it_contains():
     text = message_definition('robotracer_msgs/msg/Trace')
-    for part in ('MSG: std_msgs/Header', 'MSG: sensor_msgs/CameraInfo', 'MSG: robotracer_msgs/TracePoint',
-                 'MSG: builtin_interfaces/Duration', 'MSG: sensor_msgs/RegionOfInterest'):
+    for part in (
+        'MSG: std_msgs/Header',
+        'MSG: sensor_msgs/CameraInfo',
+        'MSG: robotracer_msgs/TracePoint',
+        'MSG: builtin_interfaces/Duration',
+        'MSG: sensor_msgs/RegionOfInterest',
+    ):
         assert text.count(part) == 1
 
 

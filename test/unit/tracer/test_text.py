@@ -1,5 +1,6 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import math
 
 import numpy as np
@@ -22,20 +23,28 @@ EXAMPLE = """<think>
 
 def test_reads_the_papers_layout():
     parsed = text.parse_answer(EXAMPLE)
-    assert parsed.well_formed and not parsed.truncated and parsed.malformed_steps == 0
+    assert parsed.well_formed
+    assert not parsed.truncated
+    assert parsed.malformed_steps == 0
     assert parsed.points.tolist() == [[212, 640, 0.874], [240, 512, 0.861], [655, 690, 0.792]]
     scale, mug, height, tray = parsed.reasoning
     assert scale == Scale(1.912)
     assert mug == Referring('the leftmost green mug', (212.0, 640.0, 0.874))
-    assert isinstance(height, Measuring) and height.metres == pytest.approx(0.095)
+    assert isinstance(height, Measuring)
+    assert height.metres == pytest.approx(0.095)
     assert tray == Referring('the wooden tray', (655.0, 702.0, 0.790))
 
 
-POINT = st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 19999).map(lambda d: d / 1000))
-TARGET = st.text('abcdefghijklmnopqrstuvwxyz ,.()-', min_size=1, max_size=40).map(str.strip).filter(bool)
+POINT = st.tuples(
+    st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 19999).map(lambda d: d / 1000)
+)
+TARGET = (
+    st.text('abcdefghijklmnopqrstuvwxyz ,.()-', min_size=1, max_size=40).map(str.strip).filter(bool)
+)
 STEP = st.one_of(
     st.integers(0, 99999).map(lambda s: Scale(s / 1000)),
-    st.builds(Referring, TARGET, POINT.map(lambda p: tuple(float(x) for x in p))))
+    st.builds(Referring, TARGET, POINT.map(lambda p: tuple(float(x) for x in p))),
+)
 
 
 @given(st.lists(POINT, min_size=1, max_size=12), st.lists(STEP, max_size=8))
@@ -47,16 +56,23 @@ def test_what_is_written_is_read_back(points, steps):
     assert parsed.well_formed == bool(steps)
 
 
-@pytest.mark.parametrize(('unit', 'metres'), [('centimeters', 0.01), ('inches', 0.0254), ('feet', 0.3048), ('meters', 1.0)])
+@pytest.mark.parametrize(
+    ('unit', 'metres'),
+    [('centimeters', 0.01), ('inches', 0.0254), ('feet', 0.3048), ('meters', 1.0)],
+)
 def test_lengths_carry_their_unit(unit, metres):
     step = Measuring('the height', 2 * metres, text.write_length(2 * metres, unit))
-    (read,) = text.parse_answer('<think>\n' + text.write_step(step) + '\n</think><answer>[]</answer>').reasoning
+    (read,) = text.parse_answer(
+        '<think>\n' + text.write_step(step) + '\n</think><answer>[]</answer>'
+    ).reasoning
     assert isinstance(read, Measuring)
     assert read.metres == pytest.approx(2 * metres)
     assert read.text == f'2.000 {unit}'
 
 
-@pytest.mark.parametrize('written', ['The mug is 9.5 cm tall.', '9.5cm', 'about 9.5 centimetres', 'roughly 0.095 m'])
+@pytest.mark.parametrize(
+    'written', ['The mug is 9.5 cm tall.', '9.5cm', 'about 9.5 centimetres', 'roughly 0.095 m']
+)
 def test_a_length_is_found_in_a_sentence(written):
     assert text.parse_length(written)[0] == pytest.approx(0.095)
 
@@ -67,33 +83,41 @@ def test_what_is_not_a_length_is_refused(written):
         text.parse_length(written)
 
 
-@pytest.mark.parametrize(('written', 'count'), [
-    ('[(1, 2, 0.5), (3, 4, 0.6)]', 2),                              # the released answers: no tags at all
-    ('<answer>[(1,2,.5),( 3 ,4 , 6e-1 )]', 2),                      # truncated after the last tuple
-    ('<answer>[(1, 2, 0.5), (3, 4, 0.', 1),                         # truncated inside a tuple
-    ('<think>\n[Referring] [x]: [(9, 9, 9.0)]\n', 0),               # truncated inside the reasoning
-    ('<answer>[(9, 9, 9)]</answer> or <answer>[(1, 2, 3)]</answer>', 1),
-    ('no points here', 0),
-    ('(١, ٢, ٣)', 0),
-])
+@pytest.mark.parametrize(
+    ('written', 'count'),
+    [
+        ('[(1, 2, 0.5), (3, 4, 0.6)]', 2),  # the released answers: no tags at all
+        ('<answer>[(1,2,.5),( 3 ,4 , 6e-1 )]', 2),  # truncated after the last tuple
+        ('<answer>[(1, 2, 0.5), (3, 4, 0.', 1),  # truncated inside a tuple
+        ('<think>\n[Referring] [x]: [(9, 9, 9.0)]\n', 0),  # truncated inside the reasoning
+        ('<answer>[(9, 9, 9)]</answer> or <answer>[(1, 2, 3)]</answer>', 1),
+        ('no points here', 0),
+        ('(١, ٢, ٣)', 0),
+    ],
+)
 def test_forgives(written, count):
     assert len(text.parse_answer(written).points) == count
 
 
-@pytest.mark.parametrize(('written', 'reason'), [
-    ('[(1, 2, 0.5), (3, 4)]', 'mixes 2D and 3D'),
-    ('[(1, 2, 1e999)]', 'not finite'),
-    ('(1, 2, 3)' * 65, 'more than 64 points'),
-    ('x' * 1_000_001, '1000001 characters'),
-    ('<think>' + '[Scale] [Scene]: 1\n' * 65 + '</think>', 'more than 64 reasoning steps'),
-])
+@pytest.mark.parametrize(
+    ('written', 'reason'),
+    [
+        ('[(1, 2, 0.5), (3, 4)]', 'mixes 2D and 3D'),
+        ('[(1, 2, 1e999)]', 'not finite'),
+        ('(1, 2, 3)' * 65, 'more than 64 points'),
+        ('x' * 1_000_001, '1000001 characters'),
+        ('<think>' + '[Scale] [Scene]: 1\n' * 65 + '</think>', 'more than 64 reasoning steps'),
+    ],
+)
 def test_refuses_with_a_reason(written, reason):
     with pytest.raises(TraceParseError, match=reason):
         text.parse_answer(written)
 
 
 def test_malformed_steps_are_counted_not_lost():
-    parsed = text.parse_answer('<think>\nI think so\n[Scale] [Scene]: one\n[Scale] [Scene]: 2\n[Guess] [x]: 1\n</think>')
+    parsed = text.parse_answer(
+        '<think>\nI think so\n[Scale] [Scene]: one\n[Scale] [Scene]: 2\n[Guess] [x]: 1\n</think>'
+    )
     assert parsed.malformed_steps == 3
     assert parsed.reasoning == (Scale(2.0),)
 
@@ -101,29 +125,56 @@ def test_malformed_steps_are_counted_not_lost():
 HOSTILE = st.one_of(
     st.text(max_size=300),
     st.text('()[]<>/,.+-eE0123456789 \n\t:thinkanswerScaleRefPosition١²∞', max_size=400),
-    st.lists(st.sampled_from(['<think>', '</think>', '<answer>', '</answer>', '(1, 2, 3)', '(1,', '[', ']:', '[Scale]', '[a]',
-                              '[Referring] [', '1e308', '9' * 400, '\x00', '\n', ' cm', '-', '𝟙']), max_size=40).map(''.join))
+    st.lists(
+        st.sampled_from(
+            [
+                '<think>',
+                '</think>',
+                '<answer>',
+                '</answer>',
+                '(1, 2, 3)',
+                '(1,',
+                '[',
+                ']:',
+                '[Scale]',
+                '[a]',
+                '[Referring] [',
+                '1e308',
+                '9' * 400,
+                '\x00',
+                '\n',
+                ' cm',
+                '-',
+                '𝟙',
+            ]
+        ),
+        max_size=40,
+    ).map(''.join),
+)
 
 
 @settings(max_examples=500)
 @given(HOSTILE)
 def test_any_text_gives_a_typed_result_or_a_typed_error(written):
     for parse in (text.parse_answer, text.parse_length):
-        try:
+        with contextlib.suppress(TraceParseError):
             parse(written)
-        except TraceParseError as error:
-            assert str(error)
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize('unit', ['(', '(1,', '[', '<answer>', '<think>', '[Scale] [', '(' + ' ' * 8, '1', 'e', '(1,2,3', '\n'])
+@pytest.mark.parametrize(
+    'unit',
+    ['(', '(1,', '[', '<answer>', '<think>', '[Scale] [', '(' + ' ' * 8, '1', 'e', '(1,2,3', '\n'],
+)
 def test_a_megabyte_of_anything_is_read(unit):
     """A quadratic pattern would need hours for a megabyte."""
     written = unit * (text.MAX_TEXT_CHARS // len(unit))
     assert len(text.parse_answer(written).points) == 0
 
 
-@pytest.mark.parametrize('point', [(-1, 0, 1), (0, 1001, 1), (0, 0, 0), (0, 0, math.nan), (0, 0, 1000), (1,)])
+@pytest.mark.parametrize(
+    'point', [(-1, 0, 1), (0, 1001, 1), (0, 0, 0), (0, 0, math.nan), (0, 0, 1000), (1,)]
+)
 def test_the_writer_is_strict(point):
     with pytest.raises(ValueError):
         text.write_point(point)

@@ -28,7 +28,10 @@ def test_keypoints_are_drawn_where_they_are():
 
 def test_a_caption_is_added_below_and_long_words_at_the_edge_stay_inside():
     plain = draw_trace(np.zeros((240, 320, 3), np.uint8), make_trace())
-    trace = make_trace(instruction='move it ' * 40, reasoning=(Referring('the big red mug on the very right edge', (999.0, 999.0, 0.5)),))
+    trace = make_trace(
+        instruction='move it ' * 40,
+        reasoning=(Referring('the big red mug on the very right edge', (999.0, 999.0, 0.5)),),
+    )
     assert draw_trace(np.zeros((240, 320, 3), np.uint8), trace).shape[0] > plain.shape[0] + 50
 
 
@@ -40,10 +43,18 @@ def test_the_picture_is_written_and_not_empty(tmp_path):
     rng = np.random.default_rng(0)
     cloud = rng.uniform(0, 1, (5000, 3))
     cloud[:100] = np.nan
-    save_picture(tmp_path / 'a.png', cloud, rng.integers(0, 255, (5000, 3), dtype=np.uint8), cloud[200:206], cloud[200:206],
-                 cloud[300:340], title='x')
+    save_picture(
+        tmp_path / 'a.png',
+        cloud,
+        rng.integers(0, 255, (5000, 3), dtype=np.uint8),
+        cloud[200:206],
+        cloud[200:206],
+        cloud[300:340],
+        title='x',
+    )
     pixels = np.asarray(Image.open(tmp_path / 'a.png').convert('RGB'))
-    assert pixels.shape[1] > 1000 and pixels.std() > 5
+    assert pixels.shape[1] > 1000
+    assert pixels.std() > 5
 
 
 def test_the_animation_has_its_frames(tmp_path):
@@ -55,7 +66,9 @@ def test_the_animation_has_its_frames(tmp_path):
         assert abs(int(gif.convert('RGB').getpixel((80, 60))[0]) - 120) < 12
 
 
-@pytest.mark.parametrize(('frames', 'fps', 'words'), [([], 10, 'got 0'), ([np.zeros((4, 4, 3), np.uint8)], 0, 'fps=0')])
+@pytest.mark.parametrize(
+    ('frames', 'fps', 'words'), [([], 10, 'got 0'), ([np.zeros((4, 4, 3), np.uint8)], 0, 'fps=0')]
+)
 def test_bad_animations_are_refused(tmp_path, frames, fps, words):
     with pytest.raises(ValueError, match=words):
         save_animation(tmp_path / 'a.gif', frames, fps=fps)
