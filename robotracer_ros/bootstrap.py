@@ -217,8 +217,7 @@ class Environment:
             return None
 
         self.drop_torn_packages()
-        # Byte code is made when a module is first imported: most of these never are.
-        self.pip(title, '--no-compile', '-r', lock, watch=watch)
+        self.pip(title, '-r', lock, watch=watch)
 
     def build_messages(self, title: str) -> None:
         """Compile our messages, and the ones that no wheel brings, into the environment."""

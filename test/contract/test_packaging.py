@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging_facts import (
@@ -108,6 +109,18 @@ def test_colcon_finds_pytest() -> None:
     """colcon test runs zero tests, and is green, without exactly this extra."""
     extras = distribution().extras_require['test']
     assert any(Requirement(r).name == 'pytest' for r in extras)
+
+
+def test_colcon_is_told_of_both_packages_and_of_tests_that_exist() -> None:
+    """A crawl stops at the first package.xml, so the messages below it must be named."""
+    defaults = yaml.safe_load((ROOT / 'colcon_defaults.yaml').read_text(encoding='utf-8'))
+    for verb in ('build', 'test', 'list', 'info', 'graph'):
+        folders = defaults[verb]['base-paths']
+        assert {package_xml(ROOT / f).findtext('name') for f in folders} == {
+            'robotracer_ros', 'robotracer_msgs'}
+    paths = [a for a in defaults['test']['pytest-args'] if not a.startswith('-')]
+    assert paths
+    assert all((ROOT / p).exists() for p in paths)
 
 
 def test_package_xml_names_every_ros_import() -> None:
