@@ -41,8 +41,8 @@ class Viewer:
     ) -> None:
         self._server = viser.ViserServer(host=host, port=port, label='robotracer', verbose=False)
         self._server.scene.set_up_direction('+z')
+        self._server.gui.main_panel.dock_right()
         self._server.gui.configure_theme(
-            control_layout='collapsible',
             control_width='medium',
             show_logo=False,
             show_share_button=False,
