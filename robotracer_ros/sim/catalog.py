@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from math import atan2, ceil, cos, hypot, pi, sin, tan
+from functools import cache
+from math import atan2, cos, hypot, pi, sin, tan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +179,7 @@ def _make_lemon(s: float, rng: np.random.Generator) -> Body:
 
 def _make_sponge(s: float, rng: np.random.Generator) -> Body:
     x, y, z = s * rng.uniform(0.088, 0.098), s * rng.uniform(0.056, 0.062), s * rng.uniform(0.026, 0.032)
-    return Body((_box(x, y, z * 0.72, 0), _box(x, y, z * 0.28, z * 0.72, rgb=(0.15, 0.38, 0.22))), z, (x / 2, y / 2))
+    return Body((_box(x, y, z * 0.2, 0, rgb=(0.16, 0.26, 0.18)), _box(x, y, z * 0.8, z * 0.2)), z, (x / 2, y / 2))
 
 
 def _make_bowl(s: float, rng: np.random.Generator) -> Body:
@@ -187,7 +187,7 @@ def _make_bowl(s: float, rng: np.random.Generator) -> Body:
     floor, foot = 0.006, r * 0.48
     knee_r, knee_z = r * 0.86, h * 0.45
     parts = [_disc(foot, floor, 0), *_ring(foot, 0.001, knee_r, knee_z, wall), *_ring(knee_r, knee_z, r, h, wall)]
-    return Body(tuple(parts), floor, (foot * 0.9, foot * 0.9))
+    return Body(tuple(parts), floor, (foot * 0.68, foot * 0.68))
 
 
 def _make_mug(s: float, rng: np.random.Generator) -> Body:
@@ -302,7 +302,7 @@ KINDS: dict[str, Kind] = {
     'watering can': Kind(_make_watering_can, 0.26, (*_BRIGHT, 'gray'), (0.86, 1.0, 1.14), graspable=True),
     'flower pot': Kind(_make_flower_pot, 0.32, ('brown', 'orange', 'white', 'gray', 'blue', 'black'), (0.84, 1.0, 1.16), weight=1.2),
     'book': Kind(_make_book, 0.36, scales=(0.86, 1.0, 1.14), support=True, weight=1.2),
-    'wall': Kind(_make_wall, 2.0, ('gray', 'white', 'brown', 'red', 'blue'), (0.84, 1.0, 1.2), fixed=True, weight=0.0),
+    'wall': Kind(_make_wall, 2.0, ('gray', 'white', 'brown', 'red', 'blue'), (0.82, 1.0, 1.2), fixed=True, weight=0.0),
 }
 
 
@@ -328,11 +328,12 @@ def bounds(parts: Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return (centres - halves).min(axis=0), (centres + halves).max(axis=0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _body(kind: str, size_name: str, variant: int) -> tuple[Body, NDArray[np.float64]]:
     """Build a shape once, centred on its bounding box; returns it with its full sides (3,)."""
     spec = KINDS[kind]
-    rng = np.random.default_rng([list(KINDS).index(kind), SIZES.index(size_name), variant])
+    # The same numbers for all sizes: a large one is larger in every direction.
+    rng = np.random.default_rng([list(KINDS).index(kind), variant])
     body = spec.build(spec.scales[SIZES.index(size_name)], rng)
     low, high = bounds(body.parts)
     shift = make_transform(translation=-(low + high) / 2)
@@ -370,7 +371,3 @@ def make_object(kind: str, color: str, size_name: str = 'medium', variant: int =
         support=spec.support, container=spec.container, fixed=spec.fixed, support_height=body.support_height,
         support_size=body.support_size)
 
-
-def segments_for(radius: float, error: float = 2e-4) -> int:
-    """Return how many sides a polygon needs to stay within ``error`` metres of a circle of ``radius`` metres."""
-    return int(np.clip(ceil(pi / np.arccos(max(0.0, 1 - error / max(radius, error)))), 8, 48))

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil, pi
 
 import numpy as np
@@ -17,15 +17,17 @@ from robotracer_ros.sim.spec import Primitive, SceneObject
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangle soup.
+    """Triangles that share vertices.
 
     Attributes:
-        triangles: (F, 3, 3) float32 corners, metres.
+        vertices: (V, 3) float32 metres.
+        faces: (F, 3) int32 indices into ``vertices``.
         normals: (F, 3, 3) float32 unit shading normals at the corners.
         colors: (F, 3) float32 in 0..1.
     """
 
-    triangles: NDArray[np.float32]
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
     normals: NDArray[np.float32]
     colors: NDArray[np.float32]
 
@@ -33,22 +35,34 @@ class Mesh:
         """Return the mesh transformed by a rigid pose (4, 4)."""
         rotation = pose[:3, :3].T.astype(np.float32)
         shift = pose[:3, 3].astype(np.float32)
-        return Mesh((self.triangles.reshape(-1, 3) @ rotation + shift).reshape(-1, 3, 3),
+        return Mesh(self.vertices @ rotation + shift, self.faces,
                     (self.normals.reshape(-1, 3) @ rotation).reshape(-1, 3, 3), self.colors)
 
 
 def join(meshes: list[Mesh]) -> Mesh:
     """Concatenate meshes in order."""
-    return Mesh(np.concatenate([m.triangles for m in meshes]), np.concatenate([m.normals for m in meshes]),
+    offsets = np.cumsum([0] + [len(m.vertices) for m in meshes[:-1]])
+    return Mesh(np.concatenate([m.vertices for m in meshes]),
+                np.concatenate([m.faces + o for m, o in zip(meshes, offsets, strict=True)],
+                               dtype=np.int32),
+                np.concatenate([m.normals for m in meshes]),
                 np.concatenate([m.colors for m in meshes]))
 
 
-def _sides(radius: float, error: float = 2e-4) -> int:
-    """Return how many sides keep a polygon within ``error`` metres of a circle, as a multiple of 4."""
-    return 4 * int(np.clip(ceil(pi / np.arccos(1 - error / max(radius, 4 * error)) / 4), 3, 12))
+def _indexed(triangles: NDArray[np.float32], normals: NDArray[np.float32],
+             rgb: tuple[float, float, float]) -> Mesh:
+    """Share the equal corners of triangles (F, 3, 3)."""
+    vertices, index = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)
+    colors = np.broadcast_to(np.array(rgb, np.float32), (len(triangles), 3))
+    return Mesh(vertices, index.reshape(-1, 3).astype(np.int32), normals, colors)
 
 
-@lru_cache(maxsize=None)
+def _sides(radius: float, error: float = 3e-4) -> int:
+    """Return how many sides keep a polygon within ``error`` metres of a circle, a multiple of 4."""
+    return 4 * int(np.clip(ceil(pi / np.arccos(1 - error / max(radius, 4 * error)) / 4), 2, 12))
+
+
+@cache
 def _box(size: tuple[float, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     triangles, normals = [], []
     for axis in range(3):
@@ -87,17 +101,17 @@ def _revolve(pieces: list[tuple[_End, _End]], sides: int) -> tuple[NDArray[np.fl
     return np.concatenate(triangles).astype(np.float32), np.concatenate(normals).astype(np.float32)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _cylinder(radius: float, half: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return _revolve([((0, -half, 0, -1), (radius, -half, 0, -1)), ((radius, -half, 1, 0), (radius, half, 1, 0)),
                      ((radius, half, 0, 1), (0, half, 0, 1))], _sides(radius))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _capsule(radius: float, half: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A sphere when ``half`` is 0."""
     sides = _sides(radius)
-    rings = max(4, sides // 4)
+    rings = max(2, sides // 4)
     ends: list[_End] = []
     for sign in (-1.0, 1.0):
         for k in range(rings + 1):
@@ -107,7 +121,7 @@ def _capsule(radius: float, half: float) -> tuple[NDArray[np.float32], NDArray[n
     return _revolve(pieces, sides)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _ellipsoid(size: tuple[float, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     # A unit sphere is as fine as one of the largest half axis; normals scale inversely.
     triangles, normals = _capsule(max(size), 0.0)
@@ -143,12 +157,11 @@ def primitive_mesh(part: Primitive, rgb: tuple[float, float, float], axis: NDArr
         triangles, normals = _capsule(part.size[0], 0.0)
     else:
         triangles, normals = _ellipsoid(part.size)
-    colors = np.broadcast_to(np.array(part.rgb or rgb, np.float32), (len(triangles), 3))
-    mesh = Mesh(triangles, normals, colors).moved(part.pose)
+    mesh = _indexed(triangles, normals, part.rgb or rgb).moved(part.pose)
     if part.rounded:
         centre = np.zeros(2) if axis is None else axis
-        about = mesh.triangles - np.array([centre[0], centre[1], 0], np.float32)
-        return Mesh(mesh.triangles, _round_wall(about, mesh.normals, normals), mesh.colors)
+        corners = mesh.vertices[mesh.faces] - np.array([centre[0], centre[1], 0], np.float32)
+        return replace(mesh, normals=_round_wall(corners, mesh.normals, normals))
     return mesh
 
 
@@ -197,5 +210,4 @@ def smooth_mesh(vertices: NDArray[np.float64], faces: NDArray[np.int64], rgb: tu
             near = near[flat[near] @ flat[f] >= limit]
             n = cross[near].sum(axis=0) if len(near) else flat[f]
             normals[f, k] = n / max(float(np.linalg.norm(n)), 1e-15)
-    colors = np.broadcast_to(np.array(rgb, np.float32), (len(faces), 3))
-    return Mesh(triangles.astype(np.float32), normals.astype(np.float32), colors)
+    return _indexed(triangles.astype(np.float32), normals.astype(np.float32), rgb)

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.camera import UV_RANGE, CameraModel
-from robotracer_ros.geometry.transforms import apply, invert, look_at, make_transform, rotation_about
+from robotracer_ros.geometry.transforms import (
+    apply,
+    invert,
+    look_at,
+    make_transform,
+    rotation_about,
+)
 from robotracer_ros.sim.catalog import COLORS, KINDS, SIZES, VARIANTS, make_object
 from robotracer_ros.sim.spec import HOME_Q, Scene, SceneObject
 
@@ -234,7 +240,7 @@ def generate_scene(seed: int, config: SceneConfig | None = None) -> Scene:
     if rng.random() < config.stacked_probability:
         objects = _stack(rng, objects)
     camera, world_from_camera = _aim_camera(rng, objects, config)
-    light = np.array([rng.uniform(-0.6, 0.25), rng.uniform(-0.5, 0.5), -1.0])
+    light = np.array([rng.uniform(-0.75, -0.15), rng.uniform(-0.5, 0.5), -1.0])
     return Scene(
         seed=seed, objects=tuple(objects), camera=camera, world_from_camera=world_from_camera,
         robot_q=np.array(HOME_Q) + rng.normal(0, config.joint_noise, 6), table_rgb=_tint(rng, _TABLES),
