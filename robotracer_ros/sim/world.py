@@ -211,8 +211,18 @@ class World:
         return replace(self._start.with_poses(self.object_poses()), robot_q=self.arm_q)
 
     def touches(self) -> list[Touch]:
-        """Return all contacts now, summed per pair of bodies."""
-        return collect_touches(self.model, self.data, range(self.data.ncon))
+        """Return all contacts now, summed per pair of bodies.
+
+        Things at rest sleep and then have no contacts in the running simulation, so the state is
+        looked at in a copy in which everything is awake.
+        """
+        if not self.config.sleep:
+            return collect_touches(self.model, self.data, range(self.data.ncon))
+        awake = mujoco.MjData(self.model)
+        awake.qpos[:], awake.qvel[:], awake.ctrl[:] = (self.data.qpos, self.data.qvel,
+                                                       self.data.ctrl)
+        mujoco.mj_forward(self.model, awake)
+        return collect_touches(self.model, awake, range(awake.ncon))
 
 
 def collect_touches(model: mujoco.MjModel, data: mujoco.MjData,
