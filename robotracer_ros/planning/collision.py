@@ -67,6 +67,21 @@ def box(extents: Iterable[float]) -> coal.CollisionGeometry:
     return coal.Box(*(float(e) for e in extents))
 
 
+@dataclass(frozen=True)
+class Rules:
+    """Margins of a checker, metres.
+
+    Attributes:
+        margin: To obstacles and support, of arm and carried object.
+        contact: Of the hand (and the carried object) in phases that touch things.
+        own: Between links of the robot.
+    """
+
+    margin: float
+    contact: float
+    own: float
+
+
 class RobotGeometry:
     """Convex collision geometry of the robot, made once.
 
@@ -141,6 +156,35 @@ class Checker:
         self._managers: dict[float, tuple[pin.GeometryData, object]] = {}
         self._outer = np.array([max(names[a] if isinstance(a, str) else a, names[b_] if isinstance(b_, str) else b_)
                                 >= len(robot.links) for a, b_, _ in pairs]) if margins else np.zeros(0, bool)
+
+    def with_rules(self, old: Rules, new: Rules) -> Checker:
+        """Return a new checker of the same bodies with the margins of ``new`` where they were those of ``old``, else half."""
+        other = object.__new__(Checker)
+        other.__dict__.update(self.__dict__)
+        other._managers = {}
+        margins = 0.5 * self._margins
+        for before, after in ((old.margin, new.margin), (old.contact, new.contact), (old.own, new.own)):
+            margins[self._margins == before] = after
+        other._margins = margins
+        return other
+
+    def relaxed_at(self, q: Matrix) -> Checker:
+        """Return this checker, or one with smaller margins when arm positions (J,) are nearer to something than allowed.
+
+        A robot that starts close to a thing has to be allowed to move away from it; nowhere on the way it may come closer.
+        """
+        if not self.hit(q):
+            return self
+        data = self._geom.createData()
+        for request in data.distanceRequests:
+            request.enable_signed_distance = True
+        pin.computeDistances(self._model, self._data, self._geom, data, self._robot.arm.full(q, self._opening))
+        distances = np.array([r.min_distance for r in data.distanceResults])
+        other = object.__new__(Checker)
+        other.__dict__.update(self.__dict__)
+        other._managers = {}
+        other._margins = np.where(distances < self._margins, np.maximum(0.8 * distances, 0.0), self._margins)
+        return other
 
     def hit(self, q: Matrix) -> bool:
         """Tell whether arm positions (J,) collide or come closer than a margin."""
@@ -223,21 +267,6 @@ class Checker:
         return data, pin.BroadPhaseManager_DynamicAABBTreeCollisionManager(self._model, self._geom, data)
 
 
-@dataclass(frozen=True)
-class Rules:
-    """Margins of a checker, metres.
-
-    Attributes:
-        margin: To obstacles and support, of arm and carried object.
-        contact: Of the hand (and the carried object) in phases that touch things.
-        own: Between links of the robot.
-    """
-
-    margin: float
-    contact: float
-    own: float
-
-
 class CollisionScene:
     """Obstacles and support of one plan, from which checkers are made.
 
@@ -260,18 +289,24 @@ class CollisionScene:
         self.centres = centres
         self.tree = octree(centres, voxel)
 
-    def trees_without(self, *patches: tuple[Matrix, Matrix, float]) -> coal.CollisionGeometry | None:
+    def trees_without(self, *patches: tuple[Matrix, Matrix, float],
+                      inside: tuple[Matrix, Matrix] | None = None) -> coal.CollisionGeometry | None:
         """Return the octree without the upper skin of the surfaces that the object stands on or is put on.
 
         Args:
             *patches: ``(pose (4, 4), extents (3,), z)``: voxels under or in this footprint are dropped up to the height z
                 plus one voxel, since the skin of a surface rises up to one voxel above it.
+            inside: ``(pose, extents)`` of a box whose voxels are dropped too: what overlaps the object where it stands
+                touches it already.
         """
         keep = np.ones(len(self.centres), dtype=bool)
         for pose, extents, z in patches:
             local = (self.centres - pose[:3, 3]) @ pose[:3, :3]
-            inside = (np.abs(local[:, :2]) <= np.asarray(extents)[:2] / 2).all(axis=1)
-            keep &= ~(inside & (self.centres[:, 2] <= z + self.voxel) & (self.centres[:, 2] >= z - 2 * self.voxel))
+            under = (np.abs(local[:, :2]) <= np.asarray(extents)[:2] / 2).all(axis=1)
+            keep &= ~(under & (self.centres[:, 2] <= z + self.voxel) & (self.centres[:, 2] >= z - 2 * self.voxel))
+        if inside is not None:
+            local = (self.centres - inside[0][:3, 3]) @ inside[0][:3, :3]
+            keep &= ~(np.abs(local) <= np.asarray(inside[1]) / 2 + 0.6 * self.voxel).all(axis=1)
         if keep.all():
             return self.tree
         return octree(self.centres[keep], self.voxel)

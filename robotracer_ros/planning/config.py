@@ -34,7 +34,7 @@ class PlannerParameters:
     pregrasp_m: float = 0.08
     lift_m: float = 0.06
     preplace_m: float = 0.06
-    retreat_m: float = 0.08
+    retreat_m: float = 0.10
     drop_m: float = 0.004
     hold_height_m: float = 0.05
     max_sensor_m: float = 0.20

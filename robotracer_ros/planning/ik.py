@@ -32,6 +32,17 @@ class InverseKinematics(abc.ABC):
     def raw(self, base_from_tcp: Matrix, near: Matrix) -> Matrix:
         """Return solutions (S, J) in any turn; ``near`` (J,) is where to look first."""
 
+    def branch(self, q: Matrix) -> tuple[int, ...]:
+        """Return which branch of solutions arm positions (J,) belong to; empty when the arm has no named branches."""
+        return ()
+
+    def in_branch(self, base_from_tcp: Matrix, branch: tuple[int, ...], near: Matrix) -> Matrix | None:
+        """Return the solution (J,) of a pose in a branch, in the turn nearest to ``near`` (J,), or None."""
+        for q in self.solutions(base_from_tcp, near):
+            if self.branch(q) == branch:
+                return np.asarray(q)
+        return None
+
     def solutions(self, base_from_tcp: Matrix, near: Matrix) -> Matrix:
         """Return solutions (S, J) within the limits, each joint in the turn nearest to ``near`` (J,), nearest first."""
         q = self.raw(base_from_tcp, near)
@@ -93,12 +104,45 @@ class UrAnalyticIk(InverseKinematics):
             raise InvalidParameterError(f"ur_analytic_ik knows no robot '{robot}'", robot=robot) from e
         self._ur_from_base = invert(arm.frame_in_base(ur_base))
         self._tcp_from_tool = invert(arm.tool_from_tcp)
+        self._wrist = self._wrist_in_tcp()
 
     def raw(self, base_from_tcp: Matrix, near: Matrix) -> Matrix:
         """Return all branches (S, 6)."""
         ur_from_tool = np.ascontiguousarray(self._ur_from_base @ base_from_tcp @ self._tcp_from_tool)
         found = np.array(self._solver.inverse_kinematics(ur_from_tool)).reshape(-1, 6)
         return found[np.isfinite(found).all(axis=1)]
+
+    def branch(self, q: Matrix) -> tuple[int, ...]:
+        """Return the signs of shoulder (reaching forward or over), elbow and wrist."""
+        return self._branch(q, self.arm.tcp(q))
+
+    def in_branch(self, base_from_tcp: Matrix, branch: tuple[int, ...], near: Matrix) -> Matrix | None:
+        """Return the solution of a pose in a branch, in the turn nearest to ``near``, or None."""
+        for q in self.solutions(base_from_tcp, near):
+            if self._branch(q, base_from_tcp) == branch:
+                return np.asarray(q)
+        return None
+
+    def _branch(self, q: Matrix, base_from_tcp: Matrix) -> tuple[int, ...]:
+        wrist = base_from_tcp[:2, :3] @ self._wrist + base_from_tcp[:2, 3]
+        # UR's base frame is turned by pi, in which the arm at pan 0 reaches along -x.
+        ahead = -self._ur_from_base[:2, :2].T @ np.array([np.cos(q[0]), np.sin(q[0])])
+        return (1 if wrist @ ahead >= 0 else -1, 1 if np.sin(q[2]) >= 0 else -1, 1 if np.sin(q[4]) >= 0 else -1)
+
+    def _wrist_in_tcp(self) -> Matrix:
+        """Return where the axes of the last two joints meet, in the tool centre point's frame (3,)."""
+        model, data = self.arm.model, self.arm.data
+        q = 0.5 * (self.arm.limits.lower + self.arm.limits.upper) + 0.3
+        tcp = self.arm.tcp(q)
+        fifth = data.oMi[model.getJointId(self.arm.names[4])]
+        sixth = data.oMi[model.getJointId(self.arm.names[5])]
+        j = self.arm.jacobian(q)
+        a, b = j[3:, 4], j[3:, 5]  # unit axes in the planning frame
+        to_base = self.arm.base_from_world
+        p, r = (to_base[:3, :3] @ m.translation + to_base[:3, 3] for m in (fifth, sixth))
+        # The point of the sixth axis that is nearest to the fifth.
+        t = np.linalg.lstsq(np.column_stack([b, -a]), p - r, rcond=None)[0][0]
+        return np.asarray(tcp[:3, :3].T @ (r + t * b - tcp[:3, 3]))
 
 
 class NumericIk(InverseKinematics):

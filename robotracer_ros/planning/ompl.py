@@ -1,0 +1,205 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded planner plugin: Pinocchio, Coal, analytic inverse kinematics, OMPL detours, TOPP-RA."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robotracer_ros import robot_description
+from robotracer_ros.errors import (
+    InvalidParameterError,
+    NoJointStateError,
+    ObjectNotFoundError,
+    StartInCollisionError,
+)
+from robotracer_ros.geometry.camera import CameraModel
+from robotracer_ros.geometry.trace import TraceKind
+from robotracer_ros.planning import free_tool
+from robotracer_ros.planning.assemble import assemble
+from robotracer_ros.planning.base import Planner, PlanRequest, TimedPlan
+from robotracer_ros.planning.collision import Body, Checker, CollisionScene, RobotGeometry, Rules, box
+from robotracer_ros.planning.config import RobotConfig
+from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct
+from robotracer_ros.planning.follow import Solved, Tools
+from robotracer_ros.planning.ik import InverseKinematics, NumericIk, UrAnalyticIk
+from robotracer_ros.planning.manipulate import GraspPose, Manipulation
+from robotracer_ros.planning.robot import ArmModel
+from robotracer_ros.scene.base import PlanningScene
+
+Matrix = NDArray[np.float64]
+
+HAND_LINKS = ('gripper_base_link', *robot_description.GRIPPER_CONTACT_LINKS)
+#: the hand around the tool centre point, jaws closed: fingers and housing, as (centre offset, half extents) upright
+HAND_ENVELOPE = Envelope(((np.array([0.0, 0.0, 0.035]), np.array([0.015, 0.015, 0.0475])),
+                          (np.array([0.0, 0.0, 0.12]), np.array([0.072, 0.072, 0.04]))))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What has to be remembered of a plan to check it again."""
+
+    plan: TimedPlan
+    carried: Body | None
+    openings: tuple[float, ...]
+    scene: PlanningScene
+
+
+class OmplPlanner(Planner):
+    """Plan along traces with a UR and a parallel gripper.
+
+    Args:
+        config: Robot YAML file.
+        ik: ``ur5``, ``ur5e`` ...: closed form of that arm; ``numeric``: damped least squares.
+        **options: Planner parameters that differ from the file's.
+    """
+
+    def __init__(self, config: str = 'config/ur5.yaml', ik: str = 'ur5', **options: object) -> None:
+        self._config = RobotConfig.load(config, options)
+        self._ik_name = ik
+        self._robot: RobotGeometry | None = None
+        self._ik: InverseKinematics | None = None
+        self._plans: OrderedDict[int, _Made] = OrderedDict()
+
+    @property
+    def config(self) -> RobotConfig:
+        """The robot's configuration, options applied."""
+        return self._config
+
+    @property
+    def arm(self) -> ArmModel:
+        """The kinematic model. Raises InvalidParameterError before :meth:`load`."""
+        return self._loaded()[0].arm
+
+    def load(self) -> None:
+        """Build kinematic and collision models. Raises MissingPackageError or InvalidParameterError."""
+        d = robot_description
+        arm = ArmModel(d.load_urdf(), self._config.limits, d.BASE_FRAME, d.TOOL_FRAME, d.TCP_FRAME,
+                       (d.GRIPPER_JOINT, d.GRIPPER_MIMIC_JOINT))
+        self._robot = RobotGeometry(arm, d.mesh_dirs(), d.disabled_pairs(), d.GRIPPER_CONTACT_LINKS, HAND_LINKS)
+        self._ik = NumericIk(arm) if self._ik_name == 'numeric' else UrAnalyticIk(arm, self._ik_name)
+
+    def close(self) -> None:
+        """Free the models."""
+        self._robot = self._ik = None
+        self._plans.clear()
+
+    def plan(self, request: PlanRequest) -> TimedPlan:
+        """Plan from a depth image. Raises PlanningError and InputError subclasses."""
+        raise NotImplementedError
+
+    def plan_in(self, request: PlanRequest, scene: PlanningScene, grasps: Sequence[GraspPose],
+                times: dict[str, float] | None = None) -> TimedPlan:
+        """Plan in a known scene.
+
+        Args:
+            request: Trace, state, limits.
+            scene: Obstacles, support, and for an object-centric trace the object.
+            grasps: Candidates, best first; unused for an end-effector-centric trace.
+            times: Seconds of stages that are already done.
+
+        Raises:
+            PlanningError: a subclass naming the stage, the trace point and by how much it fails.
+        """
+        robot, ik = self._loaded()
+        p = self._config.planner
+        tools = Tools(robot.arm, ik, self._config, time.perf_counter() + p.timeout_s, dict(times or {}))
+        start = self._start(request)
+        speed = self._speed(request.max_tcp_speed)
+        with tools.clock('collision'):
+            space = CollisionScene(robot, scene.obstacles, scene.voxel_size, scene.support_z)
+        rules = self._demand_free_start(space, scene, start, request.gripper_opening, tools)
+        objects = request.trace.kind == TraceKind.OBJECT_CENTRIC
+        if objects and scene.moved is None:
+            raise ObjectNotFoundError('there is no object at the first trace point', waypoint=0)
+        with tools.clock('correct'):
+            trace = self._correct(request, scene, start)
+        final = Rules(p.check_margin_m, 0.5 * p.contact_margin_m, 0.5 * p.self_margin_m)
+        if objects:
+            assert scene.moved is not None
+            search = Manipulation(tools, space, rules, trace, scene.moved.box, start)
+            solution = search.solve(grasps, request.allow_partial)
+            steps, failed, carried = solution.steps, solution.failed, solution.carried
+            corners, centre = search.corners, carried.pose[:3, 3]
+        else:
+            checker = space.checker(rules, request.gripper_opening)
+            found, failed = free_tool.solve(tools, checker, trace, start, request.gripper_opening, request.allow_partial)
+            steps, carried, corners, centre = found, None, trace.points, None
+        solved = [s for s in steps if isinstance(s, Solved)]
+        with tools.clock('verify'):
+            checks = [s.checker.with_rules(rules, final) for s in solved]
+        plan = assemble(tools, steps, checks, trace, centre, corners, start, speed, failed)
+        self._remember(plan, carried, tuple(s.stroke.opening for s in solved), scene)
+        return plan
+
+    def clearance(self, plan: TimedPlan, step: int, time_s: float, depth: NDArray[np.float32], depth_camera: CameraModel,
+                  base_from_camera: NDArray[np.float64]) -> float:
+        """Return the smallest distance (m) of the remaining plan to obstacles in a fresh depth image."""
+        raise NotImplementedError
+
+    def _loaded(self) -> tuple[RobotGeometry, InverseKinematics]:
+        if self._robot is None or self._ik is None:
+            raise InvalidParameterError('the planner is not loaded: call load() first')
+        return self._robot, self._ik
+
+    def _start(self, request: PlanRequest) -> Matrix:
+        try:
+            q = request.state.ordered(self._config.limits.names)
+        except KeyError as e:
+            raise NoJointStateError(f'the joint state lacks {e}; it has {", ".join(request.state.names) or "no joints"}') from e
+        if not np.isfinite(q).all():
+            raise NoJointStateError(f'the joint state holds a value that is not finite: {q.tolist()}')
+        return q
+
+    def _speed(self, wanted: float | None) -> float:
+        cap = self._config.planner.max_tcp_speed
+        if wanted is None or wanted == 0.0:
+            return cap
+        if not np.isfinite(wanted) or wanted < 0.005:
+            raise InvalidParameterError(f'max_tcp_speed is {wanted!r} m/s: must be at least 0.005 m/s', value=wanted)
+        return min(float(wanted), cap)
+
+    def _demand_free_start(self, space: CollisionScene, scene: PlanningScene, start: Matrix, opening: float,
+                           tools: Tools) -> Rules:
+        """Return the margins of this plan: a robot that starts nearer to something than the margin keeps that distance.
+
+        Raises:
+            StartInCollisionError: names the link pair and the depth.
+        """
+        p = self._config.planner
+        lower, upper = tools.arm.limits.lower, tools.arm.limits.upper
+        outside = (start < lower - 1e-3) | (start > upper + 1e-3)
+        if outside.any():
+            j = int(np.argmax(outside))
+            raise StartInCollisionError(f'{tools.arm.names[j]} is at {start[j]:.3f} rad, outside of its limits '
+                                        f'{lower[j]:.3f}..{upper[j]:.3f} rad', joint=tools.arm.names[j])
+        with tools.clock('collision'):
+            body = None
+            if scene.moved is not None:
+                body = Body('object', box(scene.moved.box.extents), scene.moved.box.pose)
+            # The hand may already be around the object, as after a pick that was stopped.
+            contact = space.checker(Rules(0.0, 0.0, 0.0), opening, touching=True, object_box=body).contact(start)
+        if contact is not None:
+            raise StartInCollisionError(f'before it moves, the robot touches something: {contact}',
+                                        pair=[contact.first, contact.second], distance=contact.distance)
+        return Rules(p.margin_m, p.contact_margin_m, p.self_margin_m)
+
+    def _correct(self, request: PlanRequest, scene: PlanningScene, start: Matrix) -> CorrectedTrace:
+        c = self._config
+        if request.trace.kind == TraceKind.OBJECT_CENTRIC and scene.moved is not None:
+            b = scene.moved.box
+            around = Envelope(((np.zeros(3), b.extents / 2),), float(np.arctan2(b.pose[1, 0], b.pose[0, 0])))
+        else:
+            around = HAND_ENVELOPE
+        return correct(request, scene, c.planner, c.workspace, c.max_clamp_m, around)
+
+    def _remember(self, plan: TimedPlan, carried: Body | None, openings: tuple[float, ...], scene: PlanningScene) -> None:
+        self._plans[id(plan)] = _Made(plan, carried, openings, scene)
+        while len(self._plans) > 4:
+            self._plans.popitem(last=False)
