@@ -193,10 +193,12 @@ class Environment:
     def drop_torn_packages(self) -> None:
         """Remove the metadata of packages whose unpacking was cut off, so that pip redoes them.
 
-        pip writes RECORD last: without it the files of the package may be incomplete.
+        A wheel brings a RECORD of its own, which is unpacked before the files are moved in place.
+        pip's last act is to replace it by one that also lists INSTALLER.
         """
         for info in self.venv.glob('lib/python3*/site-packages/*.dist-info'):
-            if not (info / 'RECORD').is_file():
+            record = info / 'RECORD'
+            if not (record.is_file() and f'{info.name}/INSTALLER,' in record.read_text()):
                 shutil.rmtree(info)
 
     def install(self, title: str, lock: str) -> None:

@@ -90,12 +90,18 @@ def test_a_torn_stamp_is_no_stamp(environment: Environment, text: str) -> None:
 
 
 def test_torn_packages_are_dropped(environment: Environment) -> None:
-    """pip takes a package without RECORD for installed, although its files may be cut off."""
+    """pip takes a package for installed whose files are not in place yet when it is killed."""
     site = environment.venv / 'lib' / 'python3.11' / 'site-packages'
-    for name in ('whole-1.0.dist-info', 'torn-1.0.dist-info'):
+    records = {
+        'whole-1.0.dist-info': 'whole.py,,\nwhole-1.0.dist-info/INSTALLER,,\n',
+        'unmoved-1.0.dist-info': 'unmoved-1.0.data/data/lib/libunmoved.so,,\n',
+        'torn-1.0.dist-info': None,
+    }
+    for name, record in records.items():
         (site / name).mkdir(parents=True)
         (site / name / 'METADATA').touch()
-    (site / 'whole-1.0.dist-info' / 'RECORD').touch()
+        if record is not None:
+            (site / name / 'RECORD').write_text(record)
     environment.drop_torn_packages()
     assert [p.name for p in site.iterdir()] == ['whole-1.0.dist-info']
 
