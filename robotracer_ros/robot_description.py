@@ -140,3 +140,13 @@ def disabled_pairs() -> tuple[tuple[str, str], ...]:
     """Return the link pairs without collision check: adjacent ones and those that never meet."""
     elements = ET.fromstring(load_srdf()).iter('disable_collisions')
     return tuple((e.attrib['link1'], e.attrib['link2']) for e in elements)
+
+
+def joint_speeds(names: tuple[str, ...], arm: ArmSource = 'auto') -> tuple[float, ...]:
+    """Return the velocity limits (rad/s, m/s) of joints by name. Raises KeyError naming one."""
+    speeds = {}
+    for joint in ET.fromstring(load_urdf(arm)).iter('joint'):
+        limit = joint.find('limit')
+        if limit is not None:
+            speeds[joint.attrib['name']] = float(limit.attrib['velocity'])
+    return tuple(speeds[n] for n in names)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.transforms import make_transform
-from robotracer_ros.robot_description import ARM_JOINTS, MAX_OPENING
+from robotracer_ros.robot_description import ARM_JOINTS, MAX_OPENING, joint_speeds
 from robotracer_ros.sim.physics import JAW_JOINTS, PhysicsConfig, build_model, check_opening
 from robotracer_ros.sim.spec import Scene
 
@@ -184,6 +184,21 @@ class World:
         d = self.data
         return JointReading(JOINTS, d.qpos[self._q].copy(), d.qvel[self._v].copy(),
                             d.actuator_force[self._u].copy(), self.time)
+
+    @property
+    def scene_start(self) -> Scene:
+        """The scene as it was loaded."""
+        return self._start
+
+    @property
+    def arm_range(self) -> tuple[Vector, Vector]:
+        """Lowest and highest position of the arm's joints, (6,) rad each."""
+        return self._lower.copy(), self._upper.copy()
+
+    @property
+    def arm_speed(self) -> Vector:
+        """Largest speed of the arm's joints by the URDF, (6,) rad/s."""
+        return np.array(joint_speeds(ARM_JOINTS))
 
     @property
     def arm_q(self) -> Vector:

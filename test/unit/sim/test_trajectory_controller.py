@@ -107,7 +107,7 @@ def test_a_new_trajectory_begins_at_the_commanded_state(controller):
     controller.accept(command(P(2.0, (-0.5, 0.5), (0, 0), (0, 0))), now=0.5)
     for before, after in zip((q, v, a), controller.sample(0.5), strict=True):
         assert after == pytest.approx(before, abs=1e-9)
-    _, acceleration = speed_and_acceleration(controller, 0.45, 2.6)
+    _, acceleration = speed_and_acceleration(controller, 0.5, 2.6)
     assert np.abs(acceleration).max() < 15
     assert controller.sample(2.5)[0] == pytest.approx([-0.5, 0.5])
 
