@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from math import ceil, pi
 
 import numpy as np
@@ -116,8 +117,9 @@ def _capsule(radius: float, half: float) -> tuple[NDArray[np.float32], NDArray[n
     for sign in (-1.0, 1.0):
         for k in range(rings + 1):
             a = pi / 2 * (k / rings - (1 if sign < 0 else 0))
-            ends.append((radius * np.cos(a) if abs(a) < pi / 2 else 0.0, sign * half + radius * np.sin(a), np.cos(a), np.sin(a)))
-    pieces = [(a, b) for a, b in zip(ends, ends[1:], strict=False) if b[1] - a[1] > 1e-9]
+            r = radius * np.cos(a) if abs(a) < pi / 2 else 0.0
+            ends.append((r, sign * half + radius * np.sin(a), np.cos(a), np.sin(a)))
+    pieces = [(a, b) for a, b in pairwise(ends) if b[1] - a[1] > 1e-9]
     return _revolve(pieces, sides)
 
 
@@ -130,7 +132,8 @@ def _ellipsoid(size: tuple[float, ...]) -> tuple[NDArray[np.float32], NDArray[np
     return stretched, n / np.linalg.norm(n, axis=-1, keepdims=True)
 
 
-def _round_wall(triangles: NDArray[np.float32], normals: NDArray[np.float32], local: NDArray[np.float32]) -> NDArray[np.float32]:
+def _round_wall(triangles: NDArray[np.float32], normals: NDArray[np.float32],
+                local: NDArray[np.float32]) -> NDArray[np.float32]:
     """Bend the normals of a box's inner and outer face (its local x) around the object's z axis."""
     level = np.hypot(normals[..., 0], normals[..., 1])
     radial = triangles[..., :2] / np.maximum(np.linalg.norm(triangles[..., :2], axis=-1, keepdims=True), 1e-9)
@@ -190,7 +193,10 @@ class MeshCache:
 
 def smooth_mesh(vertices: NDArray[np.float64], faces: NDArray[np.int64], rgb: tuple[float, float, float],
                 crease_deg: float = 35.0) -> Mesh:
-    """Make a mesh of vertices (V, 3) and faces (F, 3), normals averaged over neighbours that meet below the crease angle."""
+    """Make a mesh of vertices (V, 3) and faces (F, 3).
+
+    Normals are averaged over neighbours that meet below the crease angle.
+    """
     triangles = vertices[faces]
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     area = np.linalg.norm(cross, axis=1, keepdims=True)

@@ -67,7 +67,8 @@ class SceneConfig:
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_objects <= self.max_objects <= 14:
-            raise InvalidParameterError(f'objects per scene {self.min_objects}..{self.max_objects}: must be ordered and in 2..14')
+            raise InvalidParameterError(f'objects per scene {self.min_objects}..{self.max_objects}: '
+                                        'must be ordered and in 2..14')
         for kind in self.kinds or ():
             if kind not in KINDS:
                 raise InvalidParameterError(f"unknown kind '{kind}': must be one of {', '.join(KINDS)}")
@@ -116,7 +117,8 @@ def standing_pose(o: SceneObject, x: float, y: float, yaw: float, support_z: flo
     return make_transform(rotation_about((0, 0, 1), yaw), (x, y, support_z + float(o.extents[2]) / 2))
 
 
-def _draw(rng: np.random.Generator, kind: str, taken: list[SceneObject], config: SceneConfig, index: int) -> SceneObject:
+def _draw(rng: np.random.Generator, kind: str, taken: list[SceneObject], config: SceneConfig,
+          index: int) -> SceneObject:
     """Make a thing of a kind in a random size and colour, mostly unlike those of its kind that are there."""
     same = [o for o in taken if o.kind == kind]
     colors = KINDS[kind].colors
@@ -125,9 +127,10 @@ def _draw(rng: np.random.Generator, kind: str, taken: list[SceneObject], config:
     else:
         free = [c for c in colors if all(o.color != c for o in same)] or list(colors)
         color = free[rng.integers(len(free))]
-    rgb = tuple(float(v) for v in np.clip(np.array(COLORS[color]) * rng.uniform(0.9, 1.08) + rng.uniform(-0.02, 0.02, 3), 0.03, 1))
+    shade = np.array(COLORS[color]) * rng.uniform(0.9, 1.08) + rng.uniform(-0.02, 0.02, 3)
+    r, g, b = (float(v) for v in np.clip(shade, 0.03, 1))
     return make_object(kind, color, SIZES[rng.integers(3)], int(rng.integers(VARIANTS)),
-                       f"{kind.replace(' ', '_')}_{index}", rgb=(rgb[0], rgb[1], rgb[2]))
+                       f"{kind.replace(' ', '_')}_{index}", rgb=(r, g, b))
 
 
 def _choose_kinds(rng: np.random.Generator, config: SceneConfig) -> list[str]:
@@ -141,7 +144,8 @@ def _choose_kinds(rng: np.random.Generator, config: SceneConfig) -> list[str]:
         raise InvalidParameterError(f"kinds {', '.join(pool)}: must hold a graspable kind and a support or container")
     count = int(rng.integers(config.min_objects, config.max_objects + 1))
     walls_allowed = config.kinds is None or 'wall' in config.kinds
-    kinds = ['wall'] * (int(rng.integers(1, 3)) if walls_allowed and count > 3 and rng.random() < config.wall_probability else 0)
+    walled = walls_allowed and count > 3 and rng.random() < config.wall_probability
+    kinds = ['wall'] * (int(rng.integers(1, 3)) if walled else 0)
     kinds.append(takers[rng.integers(len(takers))])
     # A box is both a support and graspable: it must not be the only graspable thing of the scene.
     rest = [graspable[rng.integers(len(graspable))]]
@@ -185,11 +189,13 @@ def _stack(rng: np.random.Generator, objects: list[SceneObject]) -> list[SceneOb
     i, j = pairs[rng.integers(len(pairs))]
     top, base = objects[i], objects[j]
     z = float(base.pose[2, 3] - base.extents[2] / 2 + base.support_height)
-    moved = replace(top, pose=standing_pose(top, float(base.pose[0, 3]), float(base.pose[1, 3]), rng.uniform(-pi, pi), z))
+    x, y = float(base.pose[0, 3]), float(base.pose[1, 3])
+    moved = replace(top, pose=standing_pose(top, x, y, rng.uniform(-pi, pi), z))
     return [moved if k == i else o for k, o in enumerate(objects)]
 
 
-def _aim_camera(rng: np.random.Generator, objects: list[SceneObject], config: SceneConfig) -> tuple[CameraModel, NDArray[np.float64]]:
+def _aim_camera(rng: np.random.Generator, objects: list[SceneObject],
+                config: SceneConfig) -> tuple[CameraModel, NDArray[np.float64]]:
     """Draw a third-person view that holds every thing entirely."""
     corners = np.concatenate([apply(o.pose, _CORNERS * o.extents) for o in objects])
     margin = 0.012 * UV_RANGE
@@ -220,7 +226,7 @@ def generate_scene(seed: int, config: SceneConfig | None = None) -> Scene:
     config = config or SceneConfig()
     rng = np.random.default_rng([20260, seed])
     objects: list[SceneObject] = []
-    for attempt in range(50):
+    for _ in range(50):
         placed: list[tuple[SceneObject, _Footprint]] = []
         wanted: list[SceneObject] = []
         for index, kind in enumerate(_choose_kinds(rng, config)):
@@ -236,7 +242,8 @@ def generate_scene(seed: int, config: SceneConfig | None = None) -> Scene:
         if len(objects) >= config.min_objects and _usable(objects):
             break
     else:
-        raise InvalidParameterError(f'scene {seed}: {config.min_objects} things do not fit on the table with gap {config.gap} m')
+        raise InvalidParameterError(f'scene {seed}: {config.min_objects} things do not fit on the table '
+                                    f'with gap {config.gap} m')
     if rng.random() < config.stacked_probability:
         objects = _stack(rng, objects)
     camera, world_from_camera = _aim_camera(rng, objects, config)
