@@ -54,6 +54,10 @@ class Task:
         reasoning: Steps of the generating program in order.
         key_steps: Indices into ``reasoning`` that are annotated as key steps.
         split: ``train``, or what is held out: ``val``, ``wording``, ``composition``.
+        via: Id of the object that has to be passed (M4, M5), or None.
+        via_side: On which side: ``left of``, ``right of``, ``in front of``, ``behind`` or ``over``; empty otherwise.
+        step_objects: For each reasoning step the id of the object that it is about, or None.
+        distance: Metres asked for in the instruction, or None.
     """
 
     instruction: str
@@ -69,3 +73,7 @@ class Task:
     reasoning: tuple[ReasoningStep, ...]
     key_steps: tuple[int, ...]
     split: str
+    via: str | None = None
+    via_side: str = ''
+    step_objects: tuple[str | None, ...] = ()
+    distance: float | None = None

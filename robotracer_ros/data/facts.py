@@ -1,0 +1,202 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What is true in a scene: positions as the camera sees them, sizes, visibility, what stands on what.
+
+Directions are the camera's: ``right`` is the horizontal direction in which things move to the right in the image,
+``front`` is horizontal and towards the camera. Everything else in this room asks this table and never the objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from robotracer_ros.data.heights import Heights
+from robotracer_ros.data.view import View, quick_view
+from robotracer_ros.geometry.camera import CameraModel
+from robotracer_ros.geometry.transforms import apply, invert
+from robotracer_ros.sim.spec import Rendering, Scene, SceneObject
+
+#: an object counts as visible from this share of the image on, and when this much of it is not hidden
+MIN_VISIBLE_AREA, MIN_VISIBLE_SHARE = 5e-4, 0.45
+#: a placed thing rests on a surface when its bottom is this close to it, metres
+REST_TOLERANCE = 0.015
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One object in numbers; metres, in the world unless said otherwise.
+
+    Attributes:
+        index: Place in ``Scene.objects``.
+        x, y, bottom, top: Centre of the footprint, lowest and highest point.
+        right, front: Coordinates of the centre along the camera's horizontal axes.
+        u, v: Projection of the centre of the box, 0..1000.
+        distance: From the camera to the centre.
+        height, longest, volume: Of the bounding box.
+        radius: Of the circle around the base; of the body itself when it is round.
+        visible: Enough of it can be seen to be spoken of.
+        surface: (3,) the visible surface point at the mask's centroid; NaN when not visible.
+        uvd: The same as (u, v, d) in the scene's camera, u and v rounded to integers and d to millimetres.
+        on: Index of the object that it stands on or in, or -1 for the table.
+        loaded: Something stands on or in it.
+    """
+
+    index: int
+    object: SceneObject
+    x: float
+    y: float
+    bottom: float
+    top: float
+    right: float
+    front: float
+    u: float
+    v: float
+    distance: float
+    height: float
+    longest: float
+    volume: float
+    radius: float
+    visible: bool
+    surface: NDArray[np.float64]
+    uvd: tuple[float, float, float]
+    on: int
+    loaded: bool
+
+    @property
+    def kind(self) -> str:
+        """What people call it."""
+        return self.object.kind
+
+    @property
+    def color(self) -> str:
+        """Its colour word."""
+        return self.object.color
+
+    def half_along(self, direction: NDArray[np.float64]) -> float:
+        """Return the half width (m) of the footprint box along a horizontal unit vector (2,)."""
+        r, e = self.object.pose, self.object.extents
+        return float(abs(direction @ r[:2, 0]) * e[0] / 2 + abs(direction @ r[:2, 1]) * e[1] / 2)
+
+
+class SceneFacts:
+    """All facts of one scene.
+
+    Args:
+        scene: The scene.
+        rendering: Its exact image; without one a quick view at low resolution is cast, which lacks the robot.
+    """
+
+    def __init__(self, scene: Scene, rendering: Rendering | None = None) -> None:
+        self.scene = scene
+        self.rendered = rendering is not None
+        quick = quick_view(scene)
+        self.view = quick if rendering is None else View(scene.camera, rendering.depth, rendering.segmentation,
+                                                         quick.full_area)
+        self.camera: CameraModel = scene.camera
+        self.camera_from_world = invert(scene.world_from_camera)
+        axes = scene.world_from_camera[:3, :3]
+        self.right: NDArray[np.float64] = axes[:2, 0] / np.linalg.norm(axes[:2, 0])
+        # Across from right, so that the two stay perpendicular; pointing back to the camera.
+        across = np.array([self.right[1], -self.right[0]])
+        self.front: NDArray[np.float64] = across if across @ axes[:2, 2] < 0 else -across
+        self.objects: tuple[Fact, ...] = self._facts()
+
+    @cached_property
+    def heights(self) -> Heights:
+        """Height map of the scene."""
+        return Heights(self.scene)
+
+    @cached_property
+    def scale(self) -> float:
+        """Metric scale s*: mean distance (m) of the points with valid depth to the camera's centre."""
+        d = self.view.depth
+        valid = (d > 0) & np.isfinite(d)
+        lengths = d[valid] / self.view.camera.rays()[..., 2][valid]
+        return float(lengths.mean())
+
+    def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Project world points (..., 3) to (u, v, d) of the scene's camera."""
+        return self.camera.project(apply(self.camera_from_world, points))
+
+    def hidden(self, point: NDArray[np.float64], tolerance: float = 0.025) -> int | None:
+        """Return what is seen in front of a world point (3,): a segmentation value, or None when the point is seen.
+
+        A point outside the image counts as hidden by the background.
+        """
+        p = apply(self.camera_from_world, point)
+        cam = self.view.camera
+        col, row = round(p[0] / p[2] * cam.fx + cam.cx), round(p[1] / p[2] * cam.fy + cam.cy)
+        if p[2] <= 0 or not (0 <= col < cam.width and 0 <= row < cam.height):
+            return -1
+        depth = float(self.view.depth[row, col])
+        if depth <= 0 or depth >= p[2] - tolerance:
+            return None
+        return int(self.view.segmentation[row, col])
+
+    def _facts(self) -> tuple[Fact, ...]:
+        objects = self.scene.objects
+        n = len(objects)
+        positions = np.array([o.position for o in objects]).reshape(n, 3)
+        uvd = self.project(positions)
+        eye = self.scene.world_from_camera[:3, 3]
+        distances = np.linalg.norm(positions - eye, axis=1)
+        half_z = np.array([np.abs(o.pose[2, :3]) @ o.extents / 2 for o in objects])
+        bottoms, tops = positions[:, 2] - half_z, positions[:, 2] + half_z
+        on = [self._support_of(i, bottoms) for i in range(n)]
+        sizes = self.view.segmentation.size
+        counts = np.bincount(self.view.segmentation[self.view.segmentation >= 0].ravel(), minlength=n) / sizes
+        facts = []
+        for i, o in enumerate(objects):
+            share = counts[i] / self.view.full_area[i] if self.view.full_area[i] > 0 else 0.0
+            visible = bool(counts[i] >= MIN_VISIBLE_AREA and share >= MIN_VISIBLE_SHARE)
+            surface = self._surface_point(i) if visible else np.full(3, np.nan)
+            u, v, d = self.project(surface) if visible else (np.nan, np.nan, np.nan)
+            e = o.extents
+            facts.append(Fact(
+                index=i, object=o, x=float(positions[i, 0]), y=float(positions[i, 1]), bottom=float(bottoms[i]),
+                top=float(tops[i]), right=float(positions[i, :2] @ self.right), front=float(positions[i, :2] @ self.front),
+                u=float(uvd[i, 0]), v=float(uvd[i, 1]), distance=float(distances[i]), height=float(e[2]),
+                longest=float(e.max()), volume=float(e.prod()), radius=_base_radius(o), visible=visible, surface=surface,
+                uvd=(float(np.round(u)), float(np.round(v)), float(np.round(d, 3))), on=on[i], loaded=i in on))
+        return tuple(facts)
+
+    def _support_of(self, i: int, bottoms: NDArray[np.float64]) -> int:
+        o = self.scene.objects[i]
+        for j, s in enumerate(self.scene.objects):
+            if i == j or not (s.support or s.container):
+                continue
+            local = s.pose[:3, :3].T @ (o.position - s.position)
+            height = bottoms[j] + s.support_height
+            if abs(bottoms[i] - height) <= REST_TOLERANCE and bool(np.all(np.abs(local[:2]) <= s.extents[:2] / 2)) \
+                    and bottoms[i] > bottoms[j] + 0.002:
+                return j
+        return -1
+
+    def _surface_point(self, i: int) -> NDArray[np.float64]:
+        """Return the visible point (3,) at the centroid of the largest piece of an object's mask."""
+        rows, cols = np.nonzero(self.view.segmentation == i)
+        r0, c0 = rows.min(), cols.min()
+        mask = self.view.segmentation[r0:rows.max() + 1, c0:cols.max() + 1] == i
+        labels, count = ndimage.label(mask)
+        if count > 1:
+            rows, cols = np.nonzero(labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1)
+        else:
+            rows, cols = rows - r0, cols - c0
+        # The centroid of a ring lies outside of it: take the nearest pixel of the mask.
+        k = int(np.argmin((rows - rows.mean()) ** 2 + (cols - cols.mean()) ** 2))
+        r, c = int(rows[k] + r0), int(cols[k] + c0)
+        point = self.view.camera.lift_pixels((float(c), float(r)), float(self.view.depth[r, c]))
+        return apply(self.scene.world_from_camera, point)
+
+
+def _base_radius(o: SceneObject) -> float:
+    """Return the radius (m) of the circle around an object's body; without corners where it has none."""
+    e = o.extents
+    if abs(e[0] - e[1]) < 0.002 and not any(p.shape == 'box' and not p.rounded for p in o.parts):
+        return float(max(e[0], e[1])) / 2
+    return float(np.hypot(e[0], e[1])) / 2

@@ -1,0 +1,236 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Small programs that pick one object of a scene, and their evaluation with margins.
+
+Meaning, always as the camera sees it:
+
+* left/right: the image's x. front/behind: nearer to / farther from the camera along the table. near/far: distance to it.
+* a comparison holds only when it holds in the image **and** on the table, each by a margin, so that no person would
+  dispute it; where a person could, :func:`evaluate` returns None and the phrase is never used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import hypot
+from typing import Literal
+
+from robotracer_ros.data.facts import Fact, SceneFacts
+
+Side = Literal['left', 'right', 'near', 'far', 'middle']
+Degree = Literal['tallest', 'shortest', 'largest', 'smallest']
+
+#: least difference along the table (m) and in the image (of 1000) between neighbours of an ordinal
+ORDINAL_GAP_M, ORDINAL_GAP_UV = 0.03, 15.0
+#: how much taller (m, ratio) and larger (ratio of volume) a superlative must be than the runner-up
+HEIGHT_GAP_M, HEIGHT_RATIO, VOLUME_RATIO = 0.015, 1.15, 1.35
+#: how much the volume differs at least where a size word is used within a kind
+SIZE_WORD_RATIO = 1.3
+#: how much nearer (m, ratio) the nearest must be than the second
+NEAREST_GAP_M, NEAREST_RATIO = 0.03, 1.25
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Objects of a kind, colour and size; None means any."""
+
+    kind: str | None = None
+    color: str | None = None
+    size: str | None = None
+
+
+@dataclass(frozen=True)
+class Ordinal:
+    """The ``rank``-th (from 1) from a side; ``near`` and ``far`` count from and towards the camera."""
+
+    side: Side
+    rank: int = 1
+
+
+@dataclass(frozen=True)
+class Superlative:
+    """The one that exceeds all others."""
+
+    degree: Degree
+
+
+@dataclass(frozen=True)
+class Relative:
+    """The one that stands in a relation to other objects.
+
+    Attributes:
+        relation: ``left of``, ``right of``, ``in front of``, ``behind``, ``nearest to``, ``on``, ``in`` or ``between``.
+        anchors: The other objects: two for ``between``, else one.
+    """
+
+    relation: str
+    anchors: tuple[Expression, ...]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A filter and, where that is not enough, a selector."""
+
+    filter: Filter
+    selector: Ordinal | Superlative | Relative | None = None
+
+
+def candidates(f: Filter, facts: SceneFacts) -> list[Fact] | None:
+    """Return the objects that pass a filter, or None where the size word could be disputed."""
+    passed = [o for o in facts.objects if (f.kind is None or o.kind == f.kind) and (f.color is None or o.color == f.color)]
+    if f.size is None:
+        return passed
+    sized = [o for o in passed if o.object.size_name == f.size]
+    if f.kind is None or f.size == 'medium' or not sized:
+        return None
+    for o in passed:
+        if o in sized:
+            continue
+        for s in sized:
+            ratio = o.volume / s.volume if f.size == 'small' else s.volume / o.volume
+            if ratio < SIZE_WORD_RATIO:
+                return None
+    # A size word needs something of the other size to compare with.
+    return sized if len(sized) < len(passed) else None
+
+
+def evaluate(expression: Expression, facts: SceneFacts) -> int | None:
+    """Return the index of the object that an expression means, or None when it is none, several or disputable."""
+    pool = candidates(expression.filter, facts)
+    if not pool:
+        return None
+    chosen = _select(expression.selector, pool, facts)
+    if chosen is None:
+        return None
+    if expression.filter.kind is None:
+        # Whether a wall is an "object" is a matter of taste: the answer must not hang on it.
+        loose = [o for o in pool if not o.object.fixed]
+        if len(loose) < len(pool) and _select(expression.selector, loose, facts) is not chosen:
+            return None
+    return chosen.index
+
+
+def _select(selector: Ordinal | Superlative | Relative | None, pool: list[Fact], facts: SceneFacts) -> Fact | None:
+    match selector:
+        case None:
+            return pool[0] if len(pool) == 1 else None
+        case Ordinal():
+            return _ordinal(selector, pool)
+        case Superlative():
+            return _superlative(selector.degree, pool)
+        case Relative():
+            return _relative(selector, pool, facts)
+
+
+def _ordinal(selector: Ordinal, pool: list[Fact]) -> Fact | None:
+    if len(pool) < 2 or not all(o.visible for o in pool):
+        return None
+    rank = selector.rank - 1
+    if selector.side == 'middle':
+        if len(pool) % 2 == 0:
+            return None
+        rank = len(pool) // 2
+    if not 0 <= rank < len(pool):
+        return None
+    if selector.side in ('near', 'far'):
+        sign = 1.0 if selector.side == 'near' else -1.0
+        keys = [lambda o: sign * o.distance, lambda o: -sign * o.front]
+        gaps = (ORDINAL_GAP_M, ORDINAL_GAP_M)
+    else:
+        sign = -1.0 if selector.side == 'right' else 1.0
+        keys = [lambda o: sign * o.right, lambda o: sign * o.u]
+        gaps = (ORDINAL_GAP_M, ORDINAL_GAP_UV)
+    chosen: Fact | None = None
+    for key, gap in zip(keys, gaps, strict=True):
+        order = sorted(pool, key=key)
+        values = [key(o) for o in order]
+        if (rank > 0 and values[rank] - values[rank - 1] < gap) or (
+                rank + 1 < len(order) and values[rank + 1] - values[rank] < gap):
+            return None
+        if chosen is not None and order[rank] is not chosen:
+            return None
+        chosen = order[rank]
+    return chosen
+
+
+def _superlative(degree: Degree, pool: list[Fact]) -> Fact | None:
+    if len(pool) < 2 or not all(o.visible for o in pool):
+        return None
+    up = degree in ('tallest', 'largest')
+    if degree in ('tallest', 'shortest'):
+        a, b = sorted(pool, key=lambda o: o.height, reverse=up)[:2]
+        high, low = (a.height, b.height) if up else (b.height, a.height)
+        return a if high - low >= HEIGHT_GAP_M and high >= HEIGHT_RATIO * low else None
+    a, b = sorted(pool, key=lambda o: o.volume, reverse=up)[:2]
+    high, low = (a, b) if up else (b, a)
+    # Volume alone is not what people see: the larger one must not be the shorter-looking one.
+    return a if high.volume >= VOLUME_RATIO * low.volume and high.longest >= 1.05 * low.longest else None
+
+
+def _relative(selector: Relative, pool: list[Fact], facts: SceneFacts) -> Fact | None:
+    found = [evaluate(a, facts) for a in selector.anchors]
+    if any(i is None for i in found):
+        return None
+    anchors = [facts.objects[i] for i in found if i is not None]
+    if len(set(found)) != len(found) or not all(a.visible for a in anchors):
+        return None
+    pool = [o for o in pool if all(o is not a for a in anchors)]
+    if selector.relation == 'nearest to':
+        return _nearest(pool, anchors[0])
+    verdicts = [holds(selector.relation, o, anchors) for o in pool]
+    if any(v is None for v in verdicts):
+        return None
+    yes = [o for o, v in zip(pool, verdicts, strict=True) if v]
+    return yes[0] if len(yes) == 1 else None
+
+
+def _nearest(pool: list[Fact], anchor: Fact) -> Fact | None:
+    if len(pool) < 2:
+        return None
+    order = sorted((hypot(o.x - anchor.x, o.y - anchor.y), o.index, o) for o in pool)
+    first, second = order[0][0], order[1][0]
+    return order[0][2] if second - first >= NEAREST_GAP_M and second >= NEAREST_RATIO * first else None
+
+
+def holds(relation: str, o: Fact, anchors: list[Fact]) -> bool | None:
+    """Tell whether a relation holds between an object and its anchors; None where a person could say either.
+
+    Raises:
+        ValueError: the relation is unknown.
+    """
+    a = anchors[0]
+    match relation:
+        case 'left of':
+            return _beside(a.right - o.right, a.u - o.u, o.front - a.front)
+        case 'right of':
+            return _beside(o.right - a.right, o.u - a.u, o.front - a.front)
+        case 'in front of':
+            return _beside(o.front - a.front, (a.distance - o.distance) * 1000, o.right - a.right)
+        case 'behind':
+            return _beside(a.front - o.front, (o.distance - a.distance) * 1000, o.right - a.right)
+        case 'on' | 'in':
+            return o.on == a.index
+        case 'between':
+            return _between(o, *anchors)
+    raise ValueError(f"relation '{relation}' is unknown")
+
+
+def _beside(along: float, seen: float, across: float) -> bool | None:
+    """Judge a direction: ``along`` and ``across`` it in metres, ``seen`` in the image (of 1000)."""
+    if along >= 0.04 and seen >= 20 and abs(across) <= 0.9 * along:
+        return True
+    if along <= 0.0 and seen <= 0:
+        return False
+    return False if abs(across) >= 2.5 * abs(along) else None
+
+
+def _between(o: Fact, a: Fact, b: Fact) -> bool | None:
+    dx, dy = b.x - a.x, b.y - a.y
+    length = hypot(dx, dy)
+    if length < 0.12:
+        return None
+    t = ((o.x - a.x) * dx + (o.y - a.y) * dy) / length ** 2
+    off = abs((o.x - a.x) * dy - (o.y - a.y) * dx) / length
+    if 0.2 <= t <= 0.8 and off <= min(0.05, 0.25 * length):
+        return True
+    return False if t < 0.0 or t > 1.0 or off > max(0.12, 0.6 * length) else None

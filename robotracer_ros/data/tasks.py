@@ -1,0 +1,251 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks of a scene: an instruction, what it means, the collision-free trace that does it and the steps that lead there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robotracer_ros.data import wording
+from robotracer_ros.data.drafts import Draft, draft, movable
+from robotracer_ros.data.facts import SceneFacts
+from robotracer_ros.data.language import Phrase, describe
+from robotracer_ros.data.paths import MAX_KEYPOINTS
+from robotracer_ros.data.split import Split, shuffled, weighted
+from robotracer_ros.data.task import Task
+from robotracer_ros.geometry.trace import Measuring, ReasoningStep, Referring, Scale, TraceKind
+from robotracer_ros.sim.spec import Rendering, Scene
+from robotracer_ros.tracer.text import write_length
+
+#: how often each primitive is tried, relative to the others
+PRIMITIVE_WEIGHTS: Mapping[str, float] = {'M1': 5.0, 'M2': 1.6, 'M3': 1.4, 'M4': 2.2, 'M5': 0.8, 'hover': 1.4}
+#: steps of reasoning at most
+MAX_STEPS = 9
+#: a trace is rejected when more of its way than this is hidden
+_MAX_HIDDEN = 0.3
+#: keypoints keep this far from the image's border, of 1000
+_BORDER = 4.0
+
+
+class Rejections(Counter[str]):
+    """Why attempts failed, for figures: counts by reason; ``accepted`` counts the tasks made."""
+
+
+@dataclass
+class _Named:
+    """Phrases of everything that a draft speaks of."""
+
+    moved: Phrase
+    references: tuple[Phrase, ...]
+    via: Phrase | None
+    hover: tuple[Phrase, ...]
+
+    @property
+    def all(self) -> tuple[Phrase, ...]:
+        return (self.moved, *((self.via,) if self.via else ()), *self.references, *self.hover)
+
+
+def sample_task(scene: Scene, rng: np.random.Generator, primitives: Mapping[str, float] | None = None,
+                rendering: Rendering | None = None, split: Split = 'train') -> Task | None:
+    """Make one task of a scene; arguments as in :func:`sample_tasks`; None when the scene yields none."""
+    tasks = sample_tasks(scene, rng, 1, primitives, rendering, split)
+    return tasks[0] if tasks else None
+
+
+def sample_tasks(scene: Scene | SceneFacts, rng: np.random.Generator, n: int, primitives: Mapping[str, float] | None = None,
+                 rendering: Rendering | None = None, split: Split = 'train', rejections: Rejections | None = None,
+                 ) -> list[Task]:
+    """Make up to ``n`` different tasks of a scene.
+
+    Args:
+        scene: The scene, or its facts when they are known already.
+        rng: Source of all choices: the same state gives the same tasks.
+        n: How many tasks are wanted.
+        primitives: Names and relative weights, ``PRIMITIVE_WEIGHTS`` when None.
+        rendering: The exact image; without it visibility comes from a quick view that lacks the robot.
+        split: ``train`` and ``val`` use no held-out wording or composition, ``wording`` and ``composition`` at least one.
+        rejections: Counts attempts by outcome when given.
+
+    Returns:
+        Tasks with different instructions, fewer than ``n`` when the scene does not yield more.
+    """
+    facts = scene if isinstance(scene, SceneFacts) else SceneFacts(scene, rendering)
+    weights = dict(PRIMITIVE_WEIGHTS if primitives is None else primitives)
+    objects = movable(facts)
+    tasks: list[Task] = []
+    seen: set[str] = set()
+    count = Rejections() if rejections is None else rejections
+    if not objects:
+        count['no movable object'] += 1
+        return tasks
+    for _ in range((4 if split in ('train', 'val') else 12) * n):
+        if len(tasks) == n:
+            break
+        primitive = weighted(rng, list(weights), list(weights.values()))
+        task, reason = _attempt(facts, primitive, objects, rng, split)
+        if task is not None and task.instruction in seen:
+            task, reason = None, 'repeated instruction'
+        count[reason] += 1
+        if task is not None:
+            seen.add(task.instruction)
+            tasks.append(task)
+    return tasks
+
+
+def _attempt(facts: SceneFacts, primitive: str, objects: list, rng: np.random.Generator,
+             split: Split) -> tuple[Task | None, str]:
+    moved = shuffled(rng, objects)[0]
+    if primitive == 'hover' and rng.random() < 0.5:
+        moved = next((o for o in objects if o.kind == 'watering can'), moved)
+    plan = draft(facts, primitive, moved, rng, split)
+    if plan is None:
+        return None, f'{primitive}: no goal or path'
+    path, reason = _keypoints(facts, plan)
+    if path is None:
+        return None, reason
+    named = _name(facts, plan, rng, split)
+    if named is None:
+        return None, 'no unique phrase'
+    sentence, rare_wording = _say(plan, named, rng, split)
+    rare_composition = plan.held_out or any(p.held_out_composition for p in named.all)
+    rare_wording = rare_wording or any(p.held_out_wording for p in named.all)
+    if (split == 'wording') != rare_wording or (split == 'composition') != rare_composition:
+        return None, f'not of the split {split}'
+    trace = facts.project(path)
+    trace = np.column_stack([np.round(trace[:, :2]), np.round(trace[:, 2], 3)])
+    trace[0] = plan.moved.uvd
+    steps, ids, keys = _reason(facts, plan, named)
+    o = facts.scene.objects
+    task = Task(
+        instruction=sentence, primitive=plan.primitive, relation=plan.relation, moved=o[plan.moved.index].id,
+        references=tuple(o[r.index].id for r in plan.references), kind=TraceKind.OBJECT_CENTRIC,
+        goal=plan.goal.region if plan.goal else None, hover_targets=tuple(o[t.index].id for t in plan.hover), path=path,
+        trace=trace, reasoning=steps, key_steps=keys, split=split, via=o[plan.via.index].id if plan.via else None,
+        via_side=plan.via_side, step_objects=ids, distance=plan.distance[0] if plan.distance else None)
+    return task, 'accepted'
+
+
+def _keypoints(facts: SceneFacts, plan: Draft) -> tuple[NDArray[np.float64] | None, str]:
+    """Join surface point, carry and goal, and reject what the reference rejects."""
+    parts = [plan.moved.surface[None], plan.carry.centres]
+    if plan.goal is not None:
+        parts.append(plan.goal.point[None])
+    path = np.concatenate(parts)
+    if len(path) > MAX_KEYPOINTS:
+        return None, 'too many keypoints'
+    uvd = facts.project(path)
+    if not np.all((uvd[:, :2] > _BORDER) & (uvd[:, :2] < 1000 - _BORDER)):
+        return None, 'keypoint outside the frame'
+    between = np.concatenate([np.linspace(a, b, 5) for a, b in zip(path[1:-1], path[2:], strict=True)])
+    own = plan.moved.index
+    hidden = sum(facts.hidden(p) not in (None, own) for p in between) / len(between)
+    return (path, '') if hidden <= _MAX_HIDDEN else (None, 'hidden')
+
+
+def _name(facts: SceneFacts, plan: Draft, rng: np.random.Generator, split: Split) -> _Named | None:
+    """Find phrases; none of them leans on another object that the sentence is about."""
+    spoken = [plan.moved, *plan.references, *((plan.via,) if plan.via else ()), *plan.hover]
+    indices = [o.index for o in spoken]
+
+    def name(index: int, depth: int = 1) -> Phrase | None:
+        return describe(facts, index, rng, split, avoid=[i for i in indices if i != index], depth=depth)
+
+    # One relation inside another is enough where a sentence speaks of three things or more.
+    depth = 1 if len(indices) <= 2 else int(rng.random() < 0.3)
+    moved = name(plan.moved.index)
+    references = [name(r.index, depth) for r in plan.references]
+    via = name(plan.via.index, depth) if plan.via else None
+    hover = [name(t.index, 0) for t in plan.hover]
+    if moved is None or any(p is None for p in [*references, *hover]) or (plan.via and via is None):
+        return None
+    return _Named(moved, tuple(p for p in references if p), via, tuple(p for p in hover if p))
+
+
+def _say(plan: Draft, named: _Named, rng: np.random.Generator, split: Split) -> tuple[str, bool]:
+    """Write the instruction; returns it and whether a held-out template is in it."""
+    rare = False
+
+    def fill(templates: tuple, **slots: str) -> str:
+        nonlocal rare
+        text, held_out = wording.fill(templates, slots, rng, split)
+        rare = rare or held_out
+        return text
+
+    slots = {'m': named.moved.text}
+    slots.update(zip(('r', 'r2'), (p.text for p in named.references), strict=False))
+    if plan.distance:
+        slots['d'] = plan.distance[1]
+    if plan.via and named.via:
+        slots |= {'v': named.via.text, 's': fill(wording.PASS[plan.via_side])}
+    if plan.primitive in ('M1', 'M4'):
+        where = wording.WHERE_DISTANCE if plan.distance else wording.WHERE
+        slots['w'] = fill(where[plan.relation], **slots)
+    match plan.primitive:
+        case 'M1':
+            sentence = fill(wording.PLACE, **slots)
+        case 'M2':
+            slots['s'] = fill(wording.SHIFT_SIDE[plan.relation])
+            sentence = fill(wording.SHIFT, **slots)
+        case 'M3':
+            sentence = fill(wording.STACK, **slots)
+        case 'M4':
+            sentence = fill(wording.BYPASS, **slots)
+        case 'M5':
+            sentence = fill(wording.BYPASS_STACK, **slots)
+        case _:
+            water = plan.moved.kind == 'watering can' and all(t.kind == 'flower pot' for t in plan.hover)
+            if plan.order:
+                slots |= {'o': fill(wording.ORDERS[plan.order]), 'k': plan.hover[0].kind}
+                sentence = fill(wording.WATER_ALL if water else wording.HOVER_ALL, **slots)
+            else:
+                joint = fill(wording.WATER_SEQUENCE if water else wording.SEQUENCE) if len(named.hover) > 1 else ''
+                slots['t'] = joint.join(p.text for p in named.hover)
+                sentence = fill(wording.WATER if water else wording.HOVER, **slots)
+    return wording.finish(sentence, rng), rare
+
+
+def _reason(facts: SceneFacts, plan: Draft,
+            named: _Named) -> tuple[tuple[ReasoningStep, ...], tuple[str | None, ...], tuple[int, ...]]:
+    """Write the generating program as steps, the ids that they are about, and which of them are key steps.
+
+    Order: the scale, the moved object, what is passed, the references or targets (each after what its phrase leans on),
+    then lengths. What a phrase leans on is no key step.
+    """
+    steps: list[ReasoningStep] = [Scale(round(facts.scale, 3))]
+    ids: list[str | None] = [None]
+    keys = [0]
+    objects = facts.scene.objects
+
+    def refer(phrase: Phrase, key: bool, target: str) -> None:
+        for anchor in phrase.anchors:
+            refer(anchor, False, anchor.text)
+        if all(not isinstance(s, Referring) or s.target != target for s in steps):
+            if key:
+                keys.append(len(steps))
+            ids.append(objects[phrase.target].id)
+            steps.append(Referring(target, facts.objects[phrase.target].uvd))
+
+    def measure(what: str, metres: float, object_id: str | None) -> None:
+        keys.append(len(steps))
+        ids.append(object_id)
+        steps.append(Measuring(what, metres, write_length(metres)))
+
+    for phrase in named.all:
+        refer(phrase, True, phrase.text)
+    if plan.primitive in ('M3', 'M5'):
+        r = plan.references[0]
+        measure(f'the height of {named.references[0].text}', r.height, objects[r.index].id)
+    if plan.via and named.via and plan.via_side == 'over':
+        measure(f'the height of {named.via.text}', plan.via.height, objects[plan.via.index].id)
+    if plan.distance:
+        measure('the distance to move' if plan.primitive == 'M2' else 'the distance asked for', plan.distance[0], None)
+    if len(steps) > MAX_STEPS:
+        keep = sorted(keys + [i for i in range(len(steps)) if i not in keys][:MAX_STEPS - len(keys)])
+        keys = [keep.index(k) for k in keys]
+        steps, ids = [steps[i] for i in keep], [ids[i] for i in keep]
+    return tuple(steps), tuple(ids), tuple(keys)
