@@ -334,3 +334,37 @@ def check_file(tree: Mapping[str, Any], specs: Mapping[str, Iterable[ParameterSp
             elif not parameter.startswith(allowed) or not allowed:
                 wrong.append(f"{node}: parameter '{parameter}' is not declared")
     return wrong
+
+
+def qos_specs(prefix: str, reliability: str = 'best_effort', durability: str = 'volatile',
+              depth: int = 5) -> tuple[ParameterSpec, ...]:
+    """Return the specs of ``<prefix>.qos.{reliability,durability,depth}``."""
+    return (
+        ParameterSpec(
+            f'{prefix}.qos.reliability', reliability,
+            'best_effort hears every publisher; reliable hears reliable publishers only and asks '
+            'for lost samples again.', choices=('best_effort', 'reliable'), read_only=True),
+        ParameterSpec(
+            f'{prefix}.qos.durability', durability,
+            'transient_local also delivers the last sample sent before this node came up, from '
+            'publishers that keep it.', choices=('volatile', 'transient_local'), read_only=True),
+        ParameterSpec(f'{prefix}.qos.depth', depth, 'Samples kept in the queue.',
+                      minimum=1, maximum=1000, read_only=True),
+    )
+
+
+def tf_specs() -> tuple[ParameterSpec, ...]:
+    """Return the specs of the transform tree, for any node that has one."""
+    return (
+        ParameterSpec('tf.extrinsics', [], "Static transforms 'parent child x y z qx qy qz qw' in "
+                      'metres, beside those of /tf_static.', read_only=True),
+        ParameterSpec('tf.cache_s', 10.0, 'History kept per frame.', minimum=0.1, maximum=600.0,
+                      read_only=True),
+        ParameterSpec('tf.max_gap_s', 1.0, 'Longest gap between two samples that is interpolated '
+                      'across.', minimum=0.0, maximum=60.0, read_only=True),
+        ParameterSpec('tf.max_extrapolation_s', 0.0, 'How far beyond its newest sample a transform '
+                      'may be used as it is; 0 forbids it.', minimum=0.0, maximum=1.0,
+                      read_only=True),
+        ParameterSpec('tf.timeout_s', 0.5, 'Longest wait for a transform at the wanted stamp.',
+                      minimum=0.0, maximum=10.0),
+    )

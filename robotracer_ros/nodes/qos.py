@@ -7,7 +7,9 @@ from __future__ import annotations
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from robotracer_ros.errors import InvalidParameterError
-from robotracer_ros.nodes.parameters import ParameterSpec
+from robotracer_ros.nodes.parameters import qos_specs
+
+__all__ = ['DURABILITY', 'RELIABILITY', 'make_qos', 'qos_specs']
 
 RELIABILITY = {
     'best_effort': ReliabilityPolicy.BEST_EFFORT,
@@ -36,20 +38,3 @@ def make_qos(reliability: str = 'reliable', durability: str = 'volatile',
         raise InvalidParameterError(f'queue depth {depth}: must be at least 1')
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth,
                       reliability=RELIABILITY[reliability], durability=DURABILITY[durability])
-
-
-def qos_specs(prefix: str, reliability: str = 'best_effort', durability: str = 'volatile',
-              depth: int = 5) -> tuple[ParameterSpec, ...]:
-    """Return the specs of ``<prefix>.qos.{reliability,durability,depth}``."""
-    return (
-        ParameterSpec(
-            f'{prefix}.qos.reliability', reliability,
-            'best_effort hears every publisher; reliable hears reliable publishers only and asks '
-            'for lost samples again.', choices=tuple(RELIABILITY), read_only=True),
-        ParameterSpec(
-            f'{prefix}.qos.durability', durability,
-            'transient_local also delivers the last sample sent before this node came up, from '
-            'publishers that keep it.', choices=tuple(DURABILITY), read_only=True),
-        ParameterSpec(f'{prefix}.qos.depth', depth, 'Samples kept in the queue.',
-                      minimum=1, maximum=1000, read_only=True),
-    )

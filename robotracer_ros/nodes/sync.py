@@ -10,6 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+#: a step back in time that no reordering on the way explains
+_RESET_NS = 2_000_000_000
+
 
 @dataclass(frozen=True)
 class Stamped:
@@ -55,13 +58,13 @@ class NewestMatch:
     def add(self, name: str, stamp_ns: int, message: Any) -> None:
         """Add a message; one whose stamp lies before the matched set is of no use any more.
 
-        A stamp that lies more than a minute before the last one means that time was set back:
+        A stamp that lies more than two seconds before the last one means that time was set back:
         everything older is forgotten.
         """
         item = Stamped(stamp_ns, message)
         with self._changed:
             last = self._last.get(name)
-            if last is not None and stamp_ns < last.stamp_ns - 60_000_000_000:
+            if last is not None and stamp_ns < last.stamp_ns - _RESET_NS:
                 self._forget()
             self._last[name] = item
             if name == self._leader and self._set is not None and \

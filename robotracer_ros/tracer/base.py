@@ -98,6 +98,15 @@ class LengthAnswer:
     raw_text: str
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that a tracer can load: its name as an option, its folder and its size."""
+
+    name: str
+    path: str
+    size_bytes: int
+
+
 def check_instruction(text: str) -> str:
     """Return the instruction stripped.
 
@@ -134,6 +143,15 @@ class Tracer(abc.ABC):
     @abc.abstractmethod
     def model_name(self) -> str:
         """Backend and checkpoint, e.g. ``local:robotracer-tiny``."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the loaded checkpoint as :meth:`checkpoints` lists it; empty without one."""
+        return ''
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """List what can be given as the option ``checkpoint``; cheap, also before :meth:`load`."""
+        return ()
 
     @abc.abstractmethod
     def predict(
