@@ -31,7 +31,7 @@ def timed_motion(tools: Tools, solved: Solved, max_tcp_speed: float) -> Motion:
     t = time_path(tools.arm, solved.path, tools.arm.limits, max_tcp_speed, p.sample_s, p.jerk_filter_s)
     marks = solved.stroke.waypoints
     at = np.clip(np.ceil(t.fraction - 1e-9).astype(int), 0, len(marks) - 1)
-    return Motion(solved.stroke.phase, t.times, t.positions, t.velocities, t.accelerations, tools.arm.tcp_path(t.positions),
+    return Motion(solved.stroke.phase, t.times, t.positions, t.velocities, t.accelerations, t.tool,
                   marks[at], solved.stroke.carrying)
 
 

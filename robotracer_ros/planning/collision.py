@@ -153,7 +153,7 @@ class Checker:
             margins.append(margin)
         self._margins = np.array(margins)
         self._labels = [*robot.links, *(b.name for b in bodies)]
-        self._managers: dict[float, tuple[pin.GeometryData, object]] = {}
+        self._broad: tuple[pin.GeometryData, object] | None = None
         self._outer = np.array([max(names[a] if isinstance(a, str) else a, names[b_] if isinstance(b_, str) else b_)
                                 >= len(robot.links) for a, b_, _ in pairs]) if margins else np.zeros(0, bool)
 
@@ -161,7 +161,7 @@ class Checker:
         """Return a new checker of the same bodies with the margins of ``new`` where they were those of ``old``, else half."""
         other = object.__new__(Checker)
         other.__dict__.update(self.__dict__)
-        other._managers = {}
+        other._broad = None
         margins = 0.5 * self._margins
         for before, after in ((old.margin, new.margin), (old.contact, new.contact), (old.own, new.own)):
             margins[self._margins == before] = after
@@ -182,18 +182,18 @@ class Checker:
         distances = np.array([r.min_distance for r in data.distanceResults])
         other = object.__new__(Checker)
         other.__dict__.update(self.__dict__)
-        other._managers = {}
+        other._broad = None
         other._margins = np.where(distances < self._margins, np.maximum(0.8 * distances, 0.0), self._margins)
         return other
 
     def hit(self, q: Matrix) -> bool:
         """Tell whether arm positions (J,) collide or come closer than a margin."""
-        return bool(pin.computeCollisions(self._model, self._data, self._manager(-1.0),
+        return bool(pin.computeCollisions(self._model, self._data, self._manager,
                                           self._robot.arm.full(q, self._opening), True))
 
     def first_hit(self, path: Matrix) -> int | None:
         """Return the index of the first colliding configuration of (T, J), or None."""
-        manager, model, data = self._manager(-1.0), self._model, self._data
+        manager, model, data = self._manager, self._model, self._data
         for i, full in enumerate(self._robot.arm.full(path, self._opening)):
             if pin.computeCollisions(model, data, manager, full, True):
                 return i
@@ -201,7 +201,7 @@ class Checker:
 
     def hits(self, path: Matrix) -> NDArray[np.bool_]:
         """Return for each configuration of (T, J) whether it collides."""
-        manager, model, data = self._manager(-1.0), self._model, self._data
+        manager, model, data = self._manager, self._model, self._data
         return np.array([pin.computeCollisions(model, data, manager, full, True)
                          for full in self._robot.arm.full(path, self._opening)], dtype=bool)
 
@@ -227,44 +227,46 @@ class Checker:
         if len(path) == 0 or not self._outer.any():
             return CLEARANCE_LEVELS[0]
         full = self._robot.arm.full(path, self._opening)
-        model, data = self._model, self._data
+        model, data, geom = self._model, self._data, self._geom
+        # Margins change all the time here, which a broad phase would have to be rebuilt for.
+        close = geom.createData()
+        for k in np.flatnonzero(~self._outer):
+            close.deactivateCollisionPair(int(k))
+        requests = [close.collisionRequests[int(k)] for k in np.flatnonzero(self._outer)]
+
+        def within(margin: float, q: Matrix) -> bool:
+            for request in requests:
+                request.security_margin = margin
+            return bool(pin.computeCollisions(model, data, geom, close, q, True))
+
         level = 0
         # Far apart samples first: they bring the level down early, and every later check is cheaper.
         order = np.argsort(np.arange(len(full)) * 0.6180339887 % 1.0)
         for i in order:
-            while pin.computeCollisions(model, data, self._manager(CLEARANCE_LEVELS[level]), full[i], True):
+            while within(CLEARANCE_LEVELS[level], full[i]):
                 level += 1
                 if level == len(CLEARANCE_LEVELS):
                     return 0.0
         if level == 0:
             return CLEARANCE_LEVELS[0]
         low, high = CLEARANCE_LEVELS[level], CLEARANCE_LEVELS[level - 1]
-        upper = self._manager(high)
-        close = [f for f in full if pin.computeCollisions(model, data, upper, f, True)]
+        near = [f for f in full if within(high, f)]
         for margin in np.linspace(low, high, 6)[1:-1]:
-            manager = self._make(np.where(self._outer, margin, -1.0), self._outer)[1]
-            if any(pin.computeCollisions(model, data, manager, f, True) for f in close):
+            if any(within(float(margin), f) for f in near):
                 break
             low = float(margin)
         return low
 
-    def _manager(self, margin: float) -> object:
-        """Return the broad phase for a uniform margin of outer pairs, or for the pairs' own margins when negative."""
-        if margin not in self._managers:
-            if margin < 0:
-                self._managers[margin] = self._make(self._margins, np.ones(len(self._margins), bool))
-            else:
-                self._managers[margin] = self._make(np.where(self._outer, margin, -1.0), self._outer)
-        return self._managers[margin][1]
-
-    def _make(self, margins: Matrix, active: NDArray[np.bool_]) -> tuple[pin.GeometryData, object]:
-        data = self._geom.createData()
-        for request, margin in zip(data.collisionRequests, margins, strict=True):
-            request.security_margin = max(float(margin), 0.0)
-        for k in np.flatnonzero(~active):
-            data.deactivateCollisionPair(int(k))
-        # Pinocchio reads the margins only here, so they must be set before.
-        return data, pin.BroadPhaseManager_DynamicAABBTreeCollisionManager(self._model, self._geom, data)
+    @property
+    def _manager(self) -> object:
+        """The broad phase, made when first needed."""
+        if self._broad is None:
+            data = self._geom.createData()
+            for request, margin in zip(data.collisionRequests, self._margins, strict=True):
+                request.security_margin = max(float(margin), 0.0)
+            # Pinocchio reads the margins only here, so they must be set before.
+            self._broad = (data, pin.BroadPhaseManager_DynamicAABBTreeCollisionManager(self._model, self._geom, data))
+        return self._broad[1]
 
 
 class CollisionScene:

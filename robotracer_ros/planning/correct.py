@@ -31,6 +31,8 @@ WINDOW = 2
 COLUMN_RADIUS = 0.025
 #: lowest height of a carried object's bottom, or a free tool's tip, above the support, metres
 FLOAT_HEIGHT = 0.015
+#: an object whose bottom is further than this above the surface at the end of its trace hovers there, metres
+HOVER_GAP = 0.02
 _DIRECTIONS = np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (0, 1) if (x, y, z) != (0, 0, 0)], float)
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
 
@@ -158,7 +160,9 @@ def correct(request: PlanRequest, scene: PlanningScene, parameters: PlannerParam
              parameters.max_sensor_m)
 
     surface = surface_below(points[last], scene)
-    ends_in_air = not np.isfinite(surface) or bool(points[last, 2] - surface > parameters.hold_height_m)
+    # A flat thing that hovers low has its centre low: the bound shrinks with what moves.
+    bound = min(parameters.hold_height_m, HOVER_GAP + envelope.below)
+    ends_in_air = not np.isfinite(surface) or bool(points[last, 2] - surface > bound)
     surface_z = float('nan')
     if objects:
         to_sensor(0)

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.errors import (
+    InvalidParameterError,
     NoGraspError,
     PathInCollisionError,
     PlanningError,
     PlanningTimeoutError,
     UnreachableError,
 )
-from robotracer_ros.geometry.transforms import invert
+from robotracer_ros.geometry.transforms import invert, make_transform
 from robotracer_ros.planning.base import Grip, Phase
 from robotracer_ros.planning.bypass import Bypass
 from robotracer_ros.planning.collision import Body, Checker, CollisionScene, Rules, box
@@ -49,10 +50,20 @@ _STAGES = ('grasp', 'place', 'carry', 'reach')
 
 @dataclass(frozen=True)
 class GraspPose:
-    """Where to grasp: base_from_tcp (4, 4) with the jaws closed on ``width`` metres."""
+    """Where to grasp: base_from_tcp (4, 4) with the jaws closed on ``width`` metres.
+
+    The rotation is made orthonormal: the closed-form inverse kinematics drops solutions of poses that are off by rounding.
+    """
 
     pose: Matrix
     width: float
+
+    def __post_init__(self) -> None:
+        u, s, vt = np.linalg.svd(self.pose[:3, :3])
+        if np.abs(s - 1.0).max() > 0.05 or np.linalg.det(self.pose[:3, :3]) < 0:
+            raise InvalidParameterError(f'grasp rotation has singular values {s.tolist()} and determinant '
+                                        f'{np.linalg.det(self.pose[:3, :3]):.3f}: must be a rotation')
+        object.__setattr__(self, 'pose', make_transform(u @ vt, self.pose[:3, 3]))
 
 
 @dataclass(frozen=True)

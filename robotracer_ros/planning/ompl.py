@@ -184,7 +184,8 @@ class OmplPlanner(Planner):
             if scene.moved is not None:
                 body = Body('object', box(scene.moved.box.extents), scene.moved.box.pose)
             # The hand may already be around the object, as after a pick that was stopped.
-            contact = space.checker(Rules(0.0, 0.0, 0.0), opening, touching=True, object_box=body).contact(start)
+            touch = space.checker(Rules(0.0, 0.0, 0.0), opening, touching=True, object_box=body)
+            contact = touch.contact(start) if touch.hit(start) else None
         if contact is not None:
             raise StartInCollisionError(f'before it moves, the robot touches something: {contact}',
                                         pair=[contact.first, contact.second], distance=contact.distance)

@@ -9,6 +9,7 @@ whole motion is stretched uniformly afterwards until every limit holds.
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ Matrix = NDArray[np.float64]
 
 # It logs every infeasible problem as an error; ours are typed exceptions.
 logging.getLogger('toppra').setLevel(logging.CRITICAL)
+# It looks through the import path for other solvers each time a problem is made; what is installed does not change.
+toppra.solverwrapper.available_solvers = functools.cache(toppra.solverwrapper.available_solvers)
 
 #: share of each limit that the parameterisation may use; the rest is for what lies between its grid points
 HEADROOM = 0.95
@@ -41,7 +44,8 @@ class TimedPath:
     Attributes:
         times: (T,) seconds, first 0.
         positions, velocities, accelerations: (T, J).
-        fraction: (T,) position along the path in 0..1, in units of path points (linear between them).
+        fraction: (T,) position along the path, in units of path points (linear between them).
+        tool: (T, 4, 4) poses of the tool centre point.
     """
 
     times: Matrix
@@ -49,6 +53,7 @@ class TimedPath:
     velocities: Matrix
     accelerations: Matrix
     fraction: Matrix
+    tool: Matrix
 
 
 class _PathSpeed(LinearConstraint):  # type: ignore[misc]
@@ -65,6 +70,13 @@ class _PathSpeed(LinearConstraint):  # type: ignore[misc]
         return None, None, None, None, None, None, xbound
 
 
+@functools.lru_cache(maxsize=8)
+def _joint_constraints(velocity: bytes, acceleration: bytes) -> tuple[LinearConstraint, ...]:
+    v, a = (HEADROOM * np.frombuffer(x) for x in (velocity, acceleration))
+    return (toppra.constraint.JointVelocityConstraint(np.stack([-v, v], axis=1)),
+            toppra.constraint.JointAccelerationConstraint(np.stack([-a, a], axis=1)))
+
+
 def time_path(arm: ArmModel, path: Matrix, limits: JointLimits, max_tcp_speed: float, period: float = 0.008,
               filter_s: float = 0.12) -> TimedPath:
     """Time a path through configurations (N, J), N >= 2, at rest at both ends.
@@ -74,7 +86,7 @@ def time_path(arm: ArmModel, path: Matrix, limits: JointLimits, max_tcp_speed: f
         path: Configurations; a cubic spline runs through them.
         limits: Velocity, acceleration and jerk per joint.
         max_tcp_speed: Metres per second.
-        period: Wanted sample period, seconds; the real one is at most a fifth longer.
+        period: Wanted sample period, seconds; the real one is at most a third longer.
         filter_s: Width of the filter, seconds.
 
     Raises:
@@ -90,17 +102,13 @@ def time_path(arm: ArmModel, path: Matrix, limits: JointLimits, max_tcp_speed: f
     length = float(s[-1])
     spline = toppra.SplineInterpolator(s, q) if len(q) > 2 else toppra.SplineInterpolator(
         np.array([0.0, length]), q)
-    grid = np.linspace(0.0, length, int(np.clip(len(q) * 1.5, 40, 140)))
-    tangent = np.asarray(spline(grid, 1))
-    speed = np.array([np.linalg.norm(arm.jacobian(a)[:3] @ b)
-                      for a, b in zip(np.asarray(spline(grid)), tangent, strict=True)])
+    grid = np.linspace(0.0, length, int(np.clip(1.25 * len(q), 30, 140)))
+    # Differences are as good as Jacobians here: what they miss, the stretch takes care of.
+    tool = arm.tcp_path(np.asarray(spline(grid)))[:, :3, 3]
+    speed = np.linalg.norm(np.gradient(tool, grid, axis=0), axis=1)
     cap = HEADROOM * max_tcp_speed / np.maximum(speed, 1e-9)
-    v, a = HEADROOM * limits.velocity, HEADROOM * limits.acceleration
-    problem = toppra.algorithm.TOPPRA(
-        [toppra.constraint.JointVelocityConstraint(np.stack([-v, v], axis=1)),
-         toppra.constraint.JointAccelerationConstraint(np.stack([-a, a], axis=1)),
-         _PathSpeed(arm.dof, grid, cap)],
-        spline, gridpoints=grid, solver_wrapper='seidel')
+    problem = toppra.algorithm.TOPPRA([*_joint_constraints(limits.velocity.tobytes(), limits.acceleration.tobytes()),
+                                       _PathSpeed(arm.dof, grid, cap)], spline, gridpoints=grid, solver_wrapper='seidel')
     _, rate, _ = problem.compute_parameterization(0.0, 0.0)
     if rate is None or not np.isfinite(rate).all():
         worst = int(np.argmin(np.where(np.isfinite(cap), cap, np.inf)))
@@ -134,20 +142,20 @@ def _smooth(arm: ArmModel, spline: toppra.SplineInterpolator, grid: Matrix, rate
     qd = q1 * sdot[:, None]
     qdd = q2 * (sdot**2)[:, None] + q1 * sddot[:, None]
     jerk = np.abs(np.diff(qdd, axis=0)).max(axis=0) / dt
-    tcp = arm.tcp_path(q[::2])[:, :3, 3]
-    tcp_speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1).max() / (2 * dt)
+    # Every second sample is what is kept, unless the motion is stretched a lot; the last one belongs to it in any case.
+    half = np.arange(0, len(q), 2) if len(q) % 2 else np.append(np.arange(0, len(q), 2), len(q) - 1)
+    tool = arm.tcp_path(q[half])
+    tcp_speed = (np.linalg.norm(np.diff(tool[:, :3, 3], axis=0), axis=1) / (np.diff(half) * dt)).max()
     # Uniform stretch by k divides velocity by k, acceleration by k^2, jerk by k^3.
     stretch = max(1.0, float((np.abs(qd).max(axis=0) / limits.velocity).max()) / FINAL,
                   float(np.sqrt((np.abs(qdd).max(axis=0) / limits.acceleration).max() / FINAL)),
                   float(np.cbrt((jerk / limits.jerk).max() / FINAL)),
                   float(tcp_speed / max_tcp_speed) / FINAL)
-    every = max(1, round(2 / stretch))
-    take = np.arange(0, len(q), every)
-    if take[-1] != len(q) - 1:
-        take = np.append(take, len(q) - 1)
+    take = half if round(2 / stretch) >= 2 else np.arange(len(q))
     return TimedPath(
         times=take * dt * stretch,
         positions=q[take],
         velocities=qd[take] / stretch,
         accelerations=qdd[take] / stretch**2,
-        fraction=np.interp(travelled[take], knots, index))
+        fraction=np.interp(travelled[take], knots, index),
+        tool=tool if take is half else arm.tcp_path(q))

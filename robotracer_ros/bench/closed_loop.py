@@ -1,0 +1,225 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""See, trace, plan, move and judge in one process: the closed loop of the benches, without ROS and as fast as it computes.
+
+The tracer is a function, so that the same loop runs a learned model or the ground truth (``oracle``); the oracle measures
+planning and execution alone. Nothing else is told to the planner than what a camera and joint encoders deliver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robotracer_ros.bench.judge import Verdict, bottom_centre, judge
+from robotracer_ros.data.task import Task
+from robotracer_ros.data.tasks import sample_task
+from robotracer_ros.errors import GraspFailedError, ObjectDroppedError, RobotracerError
+from robotracer_ros.geometry.camera import UV_RANGE
+from robotracer_ros.geometry.trace import Trace
+from robotracer_ros.planning.base import Grip, Motion, Planner, PlanRequest, RobotState, TimedPlan
+from robotracer_ros.planning.ompl import OmplPlanner
+from robotracer_ros.robot_description import ARM_JOINTS, GRIPPER_JOINT
+from robotracer_ros.sim.contacts import ContactMonitor
+from robotracer_ros.sim.scenes import generate_scene
+from robotracer_ros.sim.spec import Rendering, Scene
+from robotracer_ros.sim.trajectory_controller import TrajectoryCommand, TrajectoryPoint
+from robotracer_ros.sim.workcell import Camera, Workcell, WorkcellConfig
+
+#: an unintended contact counts beyond this force (N) or penetration (m)
+CONTACT_LIMITS = (5.0, 0.002)
+#: jaws closer than this (m) after closing hold nothing
+EMPTY_JAWS = 0.003
+#: time for the arm to come to rest after a motion, seconds
+SETTLE_S = 0.15
+
+Tracer = Callable[[Scene, Rendering, Task], Trace]
+
+
+@dataclass
+class Episode:
+    """One run of one seed; lengths in metres, times in seconds.
+
+    ``stage`` is where it ended: ``task`` (the scene yields none), ``trace``, ``plan``, ``execute``, ``judge`` or ``done``.
+    """
+
+    seed: int
+    instruction: str = ''
+    primitive: str = ''
+    moved: str = ''
+    success: bool = False
+    stage: str = 'task'
+    cause: str = ''
+    error: str = ''
+    contacts: list[str] = field(default_factory=list)
+    plan_s: float = 0.0
+    motion_s: float = 0.0
+    stage_times_s: dict[str, float] = field(default_factory=dict)
+    min_clearance_m: float = float('nan')
+    trace_deviation_m: float = float('nan')
+    tracking_error_rad: float = 0.0
+    goal_offset_m: tuple[float, ...] = ()
+    corrections: list[str] = field(default_factory=list)
+
+
+def oracle(scene: Scene, rendering: Rendering, task: Task) -> Trace:
+    """Return the ground-truth trace; points that leave the image by less than rounding are clipped to it."""
+    points = np.array(task.trace, dtype=float)
+    points[:, :2] = np.clip(points[:, :2], 0.0, UV_RANGE)
+    return Trace(points, scene.camera, task.kind, task.instruction, model='oracle')
+
+
+def plan_request(cell: Workcell, rendering: Rendering, trace: Trace) -> PlanRequest:
+    """Return what the planner is given: trace, depth, camera pose and the measured joints."""
+    scene, reading = cell.world.scene(), cell.joint_state()
+    return PlanRequest(
+        trace, scene.world_from_camera, rendering.depth, scene.camera,
+        RobotState(reading.names, reading.positions, reading.velocities, round(reading.time * 1e9)),
+        gripper_opening=cell.world.gripper_opening)
+
+
+def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray[np.float64]]:
+    """Carry out a plan in physics.
+
+    Returns:
+        Largest joint error (rad) and the path (T, 3) of the moved object's bottom centre.
+
+    Raises:
+        GraspFailedError: the jaws closed on nothing.
+        ObjectDroppedError: the jaws closed further while carrying.
+        ControllerRefusedError: the controller does not accept a motion.
+    """
+    worst, path = 0.0, []
+    scene = cell.world.scene()
+    held: float | None = None
+    for step in plan.steps:
+        if isinstance(step, Grip):
+            reached = _grip(cell, step)
+            if step.grasping and reached < EMPTY_JAWS:
+                raise GraspFailedError(f'the jaws closed to {1e3 * reached:.1f} mm: at least {1e3 * EMPTY_JAWS:.1f} mm expected')
+            held = reached if step.grasping else None
+            continue
+        cell.command_arm(_command(plan, step))
+        begin = cell.time
+        while cell.time - begin < step.times[-1] + SETTLE_S:
+            cell.advance(0.02)
+            wanted = cell.arm.sample(cell.time)[0]
+            worst = max(worst, float(np.abs(cell.joint_state().positions[:len(ARM_JOINTS)] - wanted).max()))
+            path.append(bottom_centre(scene, moved, cell.world.object_poses()[moved]))
+            if held is not None and cell.world.gripper_opening < min(EMPTY_JAWS, 0.5 * held):
+                raise ObjectDroppedError(f'the jaws closed from {1e3 * held:.1f} mm to '
+                                         f'{1e3 * cell.world.gripper_opening:.1f} mm in {step.phase.name}')
+    return worst, np.array(path)
+
+
+def _command(plan: TimedPlan, m: Motion) -> TrajectoryCommand:
+    points = tuple(TrajectoryPoint(float(t), q, v, a)
+                   for t, q, v, a in zip(m.times, m.positions, m.velocities, m.accelerations, strict=True))
+    return TrajectoryCommand(plan.joint_names, points)
+
+
+def _grip(cell: Workcell, grip: Grip, limit_s: float = 2.0) -> float:
+    """Move the jaws until they rest; return the opening in metres."""
+    cell.command_gripper(TrajectoryCommand((GRIPPER_JOINT,), (TrajectoryPoint(0.1, (grip.opening / 2,)),)), grip.force)
+    cell.advance(0.15)
+    last, begin = cell.world.gripper_opening, cell.time
+    while cell.time - begin < limit_s:
+        cell.advance(0.1)
+        now = cell.world.gripper_opening
+        if abs(now - last) < 1e-4:
+            break
+        last = now
+    return cell.world.gripper_opening
+
+
+def run_episode(seed: int, planner: Planner, tracer: Tracer = oracle, config: WorkcellConfig | None = None) -> Episode:
+    """Run one seed: scene, task, trace, plan, motion, judgement. Only errors of the suite are caught, and reported."""
+    out = Episode(seed)
+    cell = Workcell(generate_scene(seed, (config or WorkcellConfig()).scenes), config)
+    camera = Camera(cell.config.depth_noise)
+    view = cell.view()
+    rendering = camera.render(view)
+    task = sample_task(view.scene, np.random.default_rng(seed))
+    if task is None:
+        out.cause = 'the scene yields no task'
+        return out
+    out.instruction, out.primitive, out.moved = task.instruction, task.primitive, task.moved
+    # Everything that a goal refers to may be touched by the object that is put on or beside it.
+    monitor = ContactMonitor(cell.world, task.moved, goal=('table', *task.references))
+    verdict: Verdict | None = None
+    try:
+        out.stage = 'trace'
+        trace = tracer(view.scene, rendering, task)
+        out.stage = 'plan'
+        begin = time.perf_counter()
+        plan = planner.plan(plan_request(cell, rendering, trace))
+        out.plan_s = time.perf_counter() - begin
+        out.motion_s, out.stage_times_s = plan.duration_s, plan.stage_times_s
+        out.min_clearance_m, out.trace_deviation_m = plan.min_clearance_m, plan.trace_deviation_m
+        out.corrections = [f'{c.waypoint} {c.kind.name} {1e3 * np.linalg.norm(c.offset):.0f} mm: {c.reason}'
+                           for c in plan.corrections]
+        out.stage = 'execute'
+        out.tracking_error_rad, path = execute(cell, plan, task.moved)
+        out.stage = 'judge'
+        cell.advance(0.5)
+        verdict = judge(task, view.scene, cell.world.object_poses(), path)
+        out.goal_offset_m, out.cause = verdict.goal_offset_m, verdict.reason
+    except RobotracerError as e:
+        out.error, out.cause = e.name, str(e)
+    finally:
+        out.contacts = [v.describe() for v in monitor.beyond(*CONTACT_LIMITS)]
+        monitor.close()
+    if verdict is not None and verdict.success:
+        out.success = not out.contacts
+        out.stage = 'done' if out.success else 'judge'
+        out.cause = '' if out.success else f'unintended contact: {out.contacts[0]}'
+    return out
+
+
+def summary(episodes: Sequence[Episode]) -> dict[str, object]:
+    """Summarise episodes that had a task."""
+    valid = [e for e in episodes if e.stage != 'task']
+    done = [e for e in valid if e.success]
+    plan = np.array([e.plan_s for e in valid if e.plan_s > 0])
+    return {
+        'episodes': len(valid), 'success': len(done), 'success_rate': len(done) / max(len(valid), 1),
+        'without_task': len(episodes) - len(valid), 'unintended_contacts': sum(bool(e.contacts) for e in valid),
+        'failures_by_stage': dict(Counter(e.stage for e in valid if not e.success)),
+        'plan_s_median': float(np.median(plan)) if len(plan) else None,
+        'plan_s_p95': float(np.percentile(plan, 95)) if len(plan) else None,
+        'failures': [{'seed': e.seed, 'stage': e.stage, 'primitive': e.primitive, 'error': e.error, 'cause': e.cause,
+                      'contacts': e.contacts} for e in valid if not e.success],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run seeds with the oracle trace and print the result; exit status 1 when fewer than 95 % succeed."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument('--seeds', default='100:150', help='first:last+1')
+    parser.add_argument('--json', action='store_true', help='print one JSON document')
+    args = parser.parse_args(argv)
+    first, last = (int(x) for x in args.seeds.split(':'))
+    planner = OmplPlanner()
+    planner.load()
+    episodes = []
+    for seed in range(first, last):
+        e = run_episode(seed, planner)
+        episodes.append(e)
+        if not args.json:
+            print(f'{seed} {e.primitive:5s} {"ok" if e.success else e.stage:8s} plan {e.plan_s:5.2f} s '
+                  f'{e.cause[:160]}', flush=True)
+    result = summary(episodes)
+    print(json.dumps({**result, 'runs': [asdict(e) for e in episodes]} if args.json else result, indent=2))
+    return 0 if float(str(result['success_rate'])) >= 0.95 else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
