@@ -19,6 +19,7 @@ from robotracer_ros.data.heights import Heights
 from robotracer_ros.data.view import View, quick_view
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import apply, invert
+from robotracer_ros.sim.catalog import COLORS
 from robotracer_ros.sim.spec import Rendering, Scene, SceneObject
 
 #: an object counts as visible from this share of the image on, and when this much of it is not hidden
@@ -44,6 +45,7 @@ class Fact:
         uvd: The same as (u, v, d) in the scene's camera, u and v rounded to integers and d to millimetres.
         on: Index of the object that it stands on or in, or -1 for the table.
         loaded: Something stands on or in it.
+        accents: Colour words of parts that are not of the object's own colour, e.g. of a flower.
     """
 
     index: int
@@ -66,6 +68,7 @@ class Fact:
     uvd: tuple[float, float, float]
     on: int
     loaded: bool
+    accents: frozenset[str] = frozenset()
 
     @property
     def kind(self) -> str:
@@ -162,7 +165,7 @@ class SceneFacts:
                 top=float(tops[i]), right=float(positions[i, :2] @ self.right), front=float(positions[i, :2] @ self.front),
                 u=float(uvd[i, 0]), v=float(uvd[i, 1]), distance=float(distances[i]), height=float(e[2]),
                 longest=float(e.max()), volume=float(e.prod()), radius=_base_radius(o), visible=visible, surface=surface,
-                uvd=(float(np.round(u)), float(np.round(v)), float(np.round(d, 3))), on=on[i], loaded=i in on))
+                uvd=(float(np.round(u)), float(np.round(v)), float(np.round(d, 3))), on=on[i], loaded=i in on, accents=_accents(o)))
         return tuple(facts)
 
     def _support_of(self, i: int, bottoms: NDArray[np.float64]) -> int:
@@ -200,3 +203,9 @@ def _base_radius(o: SceneObject) -> float:
     if abs(e[0] - e[1]) < 0.002 and not any(p.shape == 'box' and not p.rounded for p in o.parts):
         return float(max(e[0], e[1])) / 2
     return float(np.hypot(e[0], e[1])) / 2
+
+
+def _accents(o: SceneObject) -> frozenset[str]:
+    """Return the colour words nearest to the colours of the parts that have one of their own."""
+    own = {p.rgb for p in o.parts if p.rgb is not None}
+    return frozenset(min(COLORS, key=lambda w: sum((a - b) ** 2 for a, b in zip(COLORS[w], rgb, strict=True))) for rgb in own)

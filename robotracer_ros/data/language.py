@@ -58,7 +58,7 @@ _RELATIVE = {
                    _T('the {n} with the shortest way to {a}', True)),
     'on': (_T('the {n} on {a}'), _T('the {n} that is on {a}'), _T('the {n} on top of {a}'),
            _T('the {n} resting upon {a}', True)),
-    'in': (_T('the {n} in {a}'), _T('the {n} inside {a}'), _T('the {n} that {a} holds', True)),
+    'in': (_T('the {n} in {a}'), _T('the {n} inside {a}'), _T('the {n} that is in {a}'), _T('the {n} that {a} holds', True)),
     'between': (_T('the {n} between {a} and {b}', weight=2), _T('the {n} that is between {a} and {b}'),
                 _T('the {n} with {a} on one side and {b} on the other', True)),
 }
@@ -86,7 +86,7 @@ class Phrase:
 
 
 def describe(facts: SceneFacts, target: int, rng: np.random.Generator, split: Split = 'train', *,
-             avoid: Collection[int] = (), depth: int = 1) -> Phrase | None:
+             avoid: Collection[int] = (), depth: int = 1, clause: bool = False) -> Phrase | None:
     """Find a phrase that means one object of the scene and no other.
 
     Args:
@@ -96,6 +96,7 @@ def describe(facts: SceneFacts, target: int, rng: np.random.Generator, split: Sp
         split: Decides about held-out phrasings and compositions.
         avoid: Indices of objects that may not serve as anchors.
         depth: How many relations may be nested; 0 gives phrases without another object.
+        clause: Say "that is left of" and not "left of": for phrases that are followed by words for another place.
 
     Returns:
         The phrase, or None when the object is not visible or nothing tried means it alone.
@@ -119,7 +120,7 @@ def describe(facts: SceneFacts, target: int, rng: np.random.Generator, split: Sp
             case 'superlative':
                 phrase = _superlative(facts, fact, rng, split)
             case _:
-                phrase = _relative(facts, fact, rng, split, (*avoid, target), depth)
+                phrase = _relative(facts, fact, rng, split, (*avoid, target), depth, clause)
         if phrase is not None:
             return phrase
     return None
@@ -196,7 +197,7 @@ def _superlative(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split:
 
 
 def _relative(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split, avoid: Collection[int],
-              depth: int) -> Phrase | None:
+              depth: int, clause: bool) -> Phrase | None:
     others = [o.index for o in facts.objects if o.visible and o.index not in avoid]
     if not others:
         return None
@@ -220,8 +221,9 @@ def _relative(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Sp
                 continue
             named = tuple(p for p in phrases if p is not None)
             selector = Relative(relation, tuple(p.expression for p in named))
+            templates = tuple(t for t in _RELATIVE[relation] if not clause or t.held_out or ' that is ' in t.text)
             for f in filters:
-                phrase = _phrase(facts, fact.index, Expression(f, selector), _RELATIVE[relation], rng, split, 0, named)
+                phrase = _phrase(facts, fact.index, Expression(f, selector), templates, rng, split, 0, named)
                 if phrase is not None:
                     return replace(phrase, held_out_composition=phrase.held_out_composition or rare)
     return None

@@ -76,8 +76,10 @@ class Expression:
 
 
 def candidates(f: Filter, facts: SceneFacts) -> list[Fact] | None:
-    """Return the objects that pass a filter, or None where the size word could be disputed."""
+    """Return the objects that pass a filter, or None where the size or colour word could be disputed."""
     passed = [o for o in facts.objects if (f.kind is None or o.kind == f.kind) and (f.color is None or o.color == f.color)]
+    if f.kind is None and f.color is not None and any(f.color in o.accents for o in facts.objects if o.color != f.color):
+        return None
     if f.size is None:
         return passed
     sized = [o for o in passed if o.object.size_name == f.size]

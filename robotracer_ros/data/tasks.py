@@ -153,7 +153,8 @@ def _name(facts: SceneFacts, plan: Draft, rng: np.random.Generator, split: Split
     indices = [o.index for o in spoken]
 
     def name(index: int, depth: int = 1) -> Phrase | None:
-        return describe(facts, index, rng, split, avoid=[i for i in indices if i != index], depth=depth)
+        return describe(facts, index, rng, split, avoid=[i for i in indices if i != index], depth=depth,
+                        clause=index == plan.moved.index)
 
     # One relation inside another is enough where a sentence speaks of three things or more.
     depth = 1 if len(indices) <= 2 else int(rng.random() < 0.3)

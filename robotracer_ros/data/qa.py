@@ -1,0 +1,258 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Questions and answers about one scene for supervised fine-tuning: referring, measuring and traces.
+
+Every coordinate tuple of an answer comes with what it means, so that training can point at it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robotracer_ros.data import regions, wording
+from robotracer_ros.data.facts import Fact, SceneFacts
+from robotracer_ros.data.language import describe
+from robotracer_ros.data.split import Split, Template, is_held_out, pick_template, shuffled, weighted
+from robotracer_ros.data.task import Task
+from robotracer_ros.data.tasks import sample_tasks
+from robotracer_ros.geometry.transforms import make_transform
+from robotracer_ros.sim.spec import Primitive, SceneObject
+from robotracer_ros.tracer.prompts import lift_prompt, measure_prompt, refer_prompt, trace_prompt
+from robotracer_ros.tracer.text import UNITS_M, write_answer
+
+#: how often each type is asked, relative to the others
+TYPE_WEIGHTS: Mapping[str, float] = {'refer': 3.0, 'refer_free': 1.0, 'measure': 1.5, 'trace_3d': 1.5, 'trace_3d_think': 3.0,
+                                     'trace_2d': 1.0, 'lift': 0.7}
+_TUPLE = re.compile(r'\(\d+, \d+(?:, \d+\.\d+)?\)')
+_T = Template
+_FREE = (_T('a free place {w}', weight=2), _T('an empty spot {w}'), _T('free space {w}'), _T('some room {w}', True))
+_HEIGHT = (_T('the height of {o}', weight=3), _T('how tall {o} is'), _T('how high {o} stands', True))
+_LENGTH = (_T('the length of {o}', weight=2), _T('the longer side of {o}'), _T('how long {o} is', True))
+_WIDTH = (_T('the width of {o}', weight=2), _T('the shorter side of {o}'), _T('how wide {o} is', True))
+_ACROSS = (_T('the diameter of {o}', weight=2), _T('the width of {o}'), _T('how much {o} measures across', True))
+_BETWEEN = (_T('the distance between {o} and {p}', weight=2), _T('the distance from {o} to {p}'),
+            _T('how far {o} is from {p}', True))
+_CAMERA = (_T('the distance from the camera to {o}'), _T('how far {o} is from the camera', held_out=True))
+#: kinds whose box says what a person would call length and width
+_LONG_KINDS = ('box', 'block', 'sponge', 'tray', 'basket', 'book')
+_ROUND_KINDS = ('can', 'jar', 'candle', 'ball', 'bowl', 'cup', 'plate', 'bottle')
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A coordinate tuple in an answer and what it means.
+
+    Attributes:
+        start, end: Its characters in the answer, parentheses included.
+        object_id: The object that it lies on or rests on, or None for a place on the table or in the air.
+        world: (3,) the exact point, metres.
+        uvd: The same as written: u, v in 0..1000, d in metres (of the exact point also where only u and v are written).
+    """
+
+    start: int
+    end: int
+    object_id: str | None
+    world: NDArray[np.float64]
+    uvd: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question and its answer.
+
+    Attributes:
+        prompt, answer: The texts, answer with its tags.
+        task_type: A key of ``TYPE_WEIGHTS``.
+        mentions: Every coordinate tuple of the answer in order.
+        target_ids: Ids of the objects that the question is about, first the one that it is mostly about.
+        task: The task behind a trace, else None.
+        metres: The length asked for when measuring, else None.
+    """
+
+    prompt: str
+    answer: str
+    task_type: str
+    mentions: tuple[Mention, ...]
+    target_ids: tuple[str, ...]
+    task: Task | None = None
+    metres: float | None = None
+
+
+def sample_questions(facts: SceneFacts, rng: np.random.Generator, n: int, split: Split = 'train',
+                     types: Mapping[str, float] | None = None) -> list[Sample]:
+    """Make up to ``n`` questions about a scene; the same state of ``rng`` gives the same ones.
+
+    Args:
+        facts: The scene, with its rendering for training on pictures.
+        rng: Source of all choices.
+        n: How many.
+        split: Which phrasings and compositions may occur.
+        types: Types and relative weights, ``TYPE_WEIGHTS`` when None.
+    """
+    weights = dict(TYPE_WEIGHTS if types is None else types)
+    names, values = list(weights), list(weights.values())
+    wanted = [weighted(rng, names, values) for _ in range(n)]
+    traces = sum(t.startswith('trace') or t == 'lift' for t in wanted)
+    tasks = sample_tasks(facts, rng, traces, split=split) if traces else []
+    samples: list[Sample | None] = []
+    for kind in wanted:
+        match kind:
+            case 'refer':
+                samples.append(refer(facts, rng, split))
+            case 'refer_free':
+                samples.append(refer_free(facts, rng, split))
+            case 'measure':
+                samples.append(measure(facts, rng, split))
+            case _:
+                samples.append(trace(facts, tasks.pop(), kind) if tasks else None)
+    return [s for s in samples if s is not None]
+
+
+def refer(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train', target: int | None = None) -> Sample | None:
+    """Ask where an object is, a random one when ``target`` is None."""
+    index = int(rng.integers(len(facts.objects))) if target is None else target
+    phrase = describe(facts, index, rng, split, depth=2 if rng.random() < 0.15 else 1)
+    if phrase is None:
+        return None
+    fact = facts.objects[index]
+    return _pointing(refer_prompt(phrase.text), 'refer', facts, fact.surface, fact.uvd, fact.object.id, (fact.object.id,))
+
+
+def refer_free(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train') -> Sample | None:
+    """Ask for a free place in a relation to an object: room for something of 5 cm."""
+    relation = weighted(rng, (*regions.DIRECTIONS, 'on', 'between'), (1.0, 1.0, 1.0, 1.0, 1.5, 0.8))
+    probe = _probe(facts)
+    others = [o for o in facts.objects if o.visible and (split == 'composition' or not is_held_out(relation, o.kind))]
+    for _ in range(3):
+        if relation == 'between':
+            standing = [o for o in others if o.on < 0]
+            if len(standing) < 2:
+                return None
+            chosen = tuple(shuffled(rng, standing)[:2])
+            goal = regions.goal_between(facts, probe, *chosen)
+        elif relation == 'on':
+            chosen = tuple(shuffled(rng, [o for o in others if o.object.support])[:1])
+            goal = regions.goal_on(facts, probe, chosen[0]) if chosen else None
+        else:
+            chosen = tuple(shuffled(rng, [o for o in others if o.on < 0])[:1])
+            goal = regions.goal_beside(facts, probe, chosen[0], relation) if chosen else None
+        if goal is None:
+            continue
+        phrases = [describe(facts, o.index, rng, split, avoid=[x.index for x in chosen], depth=0) for o in chosen]
+        named = [p for p in phrases if p is not None]
+        if len(named) < len(chosen):
+            continue
+        slots = dict(zip(('r', 'r2'), (p.text for p in named), strict=False))
+        where, _ = wording.fill(wording.WHERE[relation], slots, rng, split)
+        text = pick_template(_FREE, rng, split).text.format(w=where)
+        uvd = _round(facts.project(goal.point))
+        support = facts.objects[goal.support].object.id if goal.support >= 0 else None
+        return _pointing(refer_prompt(text), 'refer_free', facts, goal.point, uvd, support, tuple(o.object.id for o in chosen))
+    return None
+
+
+def measure(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train') -> Sample | None:
+    """Ask for a height, a side, a diameter or a distance (between the centres of the boxes around the objects)."""
+    seen = [o for o in facts.objects if o.visible]
+    if not seen:
+        return None
+    a = shuffled(rng, seen)[0]
+    name = describe(facts, a.index, rng, split, depth=int(rng.random() < 0.3))
+    if name is None:
+        return None
+    ids: tuple[str, ...] = (a.object.id,)
+    slots = {'o': name.text}
+    what = weighted(rng, ('height', 'side', 'between', 'camera'), (3.0, 2.0, 2.0, 0.8))
+    sides = sorted(float(x) for x in a.object.extents[:2])
+    if what == 'between':
+        others = [o for o in seen if o is not a]
+        b = shuffled(rng, others)[0] if others else None
+        other = describe(facts, b.index, rng, split, avoid=(a.index,), depth=0) if b else None
+        if b is None or other is None:
+            return None
+        slots['p'], ids = other.text, (*ids, b.object.id)
+        templates, metres = _BETWEEN, float(np.linalg.norm(a.object.position - b.object.position))
+    elif what == 'camera':
+        templates, metres = _CAMERA, a.distance
+    elif what == 'side' and a.kind in _LONG_KINDS:
+        templates, metres = (_LENGTH, sides[1]) if rng.random() < 0.5 else (_WIDTH, sides[0])
+        if sides[1] < 1.15 * sides[0]:
+            return None
+    elif what == 'side' and a.kind in _ROUND_KINDS:
+        templates, metres = _ACROSS, sides[1]
+    else:
+        templates, metres = _HEIGHT, a.height
+    asked = pick_template(templates, rng, split).text.format(**slots)
+    # The answer names the quantity by its plain noun: "how tall the mug is" is answered by "the height of the mug".
+    quantity = templates[0].text.format(**slots)
+    words = length_words(metres, rng)
+    answer = f'<answer>{quantity[0].upper()}{quantity[1:]} is {words}.</answer>'
+    return Sample(measure_prompt(asked), answer, 'measure', (), ids, metres=metres)
+
+
+def length_words(metres: float, rng: np.random.Generator) -> str:
+    """Write a length as people do: centimetres or sometimes inches below a metre, metres or sometimes feet above."""
+    if metres < 1.0:
+        unit, digits = ('centimeters', 1) if rng.random() < 0.8 else ('inches', 1)
+    else:
+        unit, digits = ('meters', 2) if rng.random() < 0.8 else ('feet', 1)
+    return f'{metres / UNITS_M[unit]:.{digits}f} {unit}'
+
+
+def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
+    """Ask for the trace of a task: ``trace_3d``, ``trace_3d_think``, ``trace_2d`` or ``lift``."""
+    think = task_type == 'trace_3d_think'
+    points = task.trace[:, :2] if task_type == 'trace_2d' else task.trace
+    if task_type == 'lift':
+        prompt = lift_prompt(task.instruction, task.trace[:, :2], kind=task.kind)
+    else:
+        prompt = trace_prompt(task.instruction, kind=task.kind, dimensions=points.shape[1], reasoning=think)
+    answer = write_answer(points, task.reasoning if think else ())
+    meant: list[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]] = []
+    if think:
+        by_id = {o.object.id: o for o in facts.objects}
+        meant += [(i, by_id[i].surface, s.point) for s, i in zip(task.reasoning, task.step_objects, strict=True)
+                  if i is not None and hasattr(s, 'point')]
+    last = _rests_on(facts, task)
+    for k, (world, uvd) in enumerate(zip(task.path, task.trace, strict=True)):
+        owner = task.moved if k == 0 else last if k == len(task.path) - 1 else None
+        meant.append((owner, world, (float(uvd[0]), float(uvd[1]), float(uvd[2]))))
+    ids = (task.moved, *task.references, *((task.via,) if task.via else ()), *task.hover_targets)
+    return Sample(prompt, answer, task_type, _mentions(answer, meant), ids, task)
+
+
+def _rests_on(facts: SceneFacts, task: Task) -> str | None:
+    """Return the id of the object on which the moved object ends, or None for the table and the air."""
+    return task.references[0] if task.goal is not None and task.relation in ('on', 'in') else None
+
+
+def _pointing(prompt: str, task_type: str, facts: SceneFacts, world: NDArray[np.float64], uvd: tuple[float, float, float],
+              object_id: str | None, ids: tuple[str, ...]) -> Sample:
+    answer = write_answer([uvd])
+    return Sample(prompt, answer, task_type, _mentions(answer, [(object_id, world, uvd)]), ids)
+
+
+def _mentions(answer: str, meant: Sequence[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]],
+              ) -> tuple[Mention, ...]:
+    found = list(_TUPLE.finditer(answer))
+    if len(found) != len(meant):
+        raise AssertionError(f'{len(found)} coordinate tuples stand for {len(meant)} points in {answer!r}')
+    return tuple(Mention(m.start(), m.end(), i, w, p) for m, (i, w, p) in zip(found, meant, strict=True))
+
+
+def _round(uvd: NDArray[np.float64]) -> tuple[float, float, float]:
+    return float(np.round(uvd[0])), float(np.round(uvd[1])), float(np.round(uvd[2], 3))
+
+
+def _probe(facts: SceneFacts) -> Fact:
+    """Return a thing of 5 cm that is not in the scene, to ask for room for it."""
+    size = 0.05
+    block = SceneObject('', 'block', '', (0, 0, 0), 'medium', (Primitive('box', (size / 2,) * 3, np.eye(4)),), np.full(3, size),
+                        0.1, make_transform(None, (-1.0, 0.0, size / 2)))
+    return Fact(-9, block, -1.0, 0.0, 0.0, size, 0.0, 0.0, 0.0, 0.0, 9.0, size, size, size ** 3, size / 2, False,
+                np.full(3, np.nan), (0.0, 0.0, 0.0), -1, False)
