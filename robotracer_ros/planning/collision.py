@@ -116,6 +116,7 @@ class RobotGeometry:
             if parents[i] != parents[j] and frozenset((self.links[i], self.links[j])) not in skip)
         # Links on the first joint turn about the vertical: they never come nearer to the table.
         self.fixed_height = frozenset(n for i, n in enumerate(self.links) if parents[i] == 1)
+        self.over_base = frozenset(n for i, n in enumerate(self.links) if parents[i] == 2)
         tool = arm.model.frames[arm.model.getFrameId(arm.tcp_frame)]
         self.tool_joint = int(tool.parentJoint)
         self.joint_from_tcp: Matrix = tool.placement.homogeneous
@@ -133,10 +134,12 @@ class Checker:
         bodies: Further solids.
         pairs: ``(a, b, margin)`` with a and b a link's index in ``robot.links`` or a body's name.
         opening: Of the jaws, metres.
+        uncounted: Pairs that are checked but are no part of the clearance.
     """
 
     def __init__(self, robot: RobotGeometry, bodies: Sequence[Body],
-                 pairs: Iterable[tuple[int | str, int | str, float]], opening: float) -> None:
+                 pairs: Iterable[tuple[int | str, int | str, float]], opening: float,
+                 uncounted: Iterable[tuple[int | str, int | str]] = ()) -> None:
         self._robot = robot
         self._model, self._data = robot.arm.model, robot.arm.data
         self._opening = opening
@@ -147,15 +150,16 @@ class Checker:
             placement = (robot.joint_from_tcp if b.carried else robot.world_from_base) @ b.pose
             o = pin.GeometryObject(b.name, joint, 0, pin.SE3(placement[:3, :3], placement[:3, 3]), b.shape)
             names[b.name] = int(self._geom.addGeometryObject(o))
-        margins = []
+        pairs, margins = list(pairs), []
         for a, b_, margin in pairs:
             self._geom.addCollisionPair(pin.CollisionPair(names[a], names[b_]))
             margins.append(margin)
         self._margins = np.array(margins)
         self._labels = [*robot.links, *(b.name for b in bodies)]
         self._broad: tuple[pin.GeometryData, object] | None = None
-        self._outer = np.array([max(names[a] if isinstance(a, str) else a, names[b_] if isinstance(b_, str) else b_)
-                                >= len(robot.links) for a, b_, _ in pairs]) if margins else np.zeros(0, bool)
+        quiet = set(uncounted)
+        self._outer = np.array([(a, b_) not in quiet and (isinstance(a, str) or isinstance(b_, str)) for a, b_, _ in pairs],
+                               dtype=bool)
 
     def with_rules(self, old: Rules, new: Rules) -> Checker:
         """Return a new checker of the same bodies with the margins of ``new`` where they were those of ``old``, else half."""
@@ -221,7 +225,7 @@ class Checker:
     def clearance(self, path: Matrix) -> float:
         """Return the smallest distance (m) of robot and carried object to the bodies along (T, J).
 
-        Pairs within the robot do not count. Exact to a fifth of the gap between two :data:`CLEARANCE_LEVELS`, rounded down;
+        Pairs within the robot, and of the upper arm with the support, do not count. Exact to a fifth of the gap between two :data:`CLEARANCE_LEVELS`, rounded down;
         never more than the first level.
         """
         if len(path) == 0 or not self._outer.any():
@@ -363,4 +367,6 @@ class CollisionScene:
                 pairs.append((carried.name, 'support', held))
             against(carried.name, [i for i in range(len(r.links)) if i not in hand and r.links[i] not in r.near_hand],
                     lambda i: rules.own)
-        return Checker(r, bodies, pairs, opening)
+        # The upper arm's root hangs a constant 3 cm above the table: as a clearance that would hide everything else.
+        second = [(i, 'support') for i in r.moving if r.links[i] in r.over_base]
+        return Checker(r, bodies, pairs, opening, second)

@@ -77,6 +77,16 @@ class OmplPlanner(Planner):
         """The kinematic model. Raises InvalidParameterError before :meth:`load`."""
         return self._loaded()[0].arm
 
+    @property
+    def robot(self) -> RobotGeometry:
+        """The collision model. Raises InvalidParameterError before :meth:`load`."""
+        return self._loaded()[0]
+
+    @property
+    def ik(self) -> InverseKinematics:
+        """The inverse kinematics. Raises InvalidParameterError before :meth:`load`."""
+        return self._loaded()[1]
+
     def load(self) -> None:
         """Build kinematic and collision models. Raises MissingPackageError or InvalidParameterError."""
         d = robot_description
