@@ -1,0 +1,101 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Plane geometry of what an object covers on its support: hull, least rectangle, hidden back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Centre (2,), full sides (2,) in metres and yaw of the first side in rad."""
+
+    centre: Matrix
+    sides: Matrix
+    yaw: float
+
+
+def hull_of(points: Matrix) -> Matrix:
+    """Return the convex hull (K, 2) of points (N, 2), counter-clockwise (Andrew's monotone chain)."""
+    p = np.unique(np.asarray(points, dtype=float), axis=0)
+    if len(p) < 3:
+        return p
+
+    def chain(ordered: list[list[float]]) -> list[list[float]]:
+        out: list[list[float]] = []
+        for q in ordered:
+            while len(out) >= 2 and ((out[-1][0] - out[-2][0]) * (q[1] - out[-2][1])
+                                     - (out[-1][1] - out[-2][1]) * (q[0] - out[-2][0])) <= 0:
+                out.pop()
+            out.append(q)
+        return out[:-1]
+
+    listed = p.tolist()
+    return np.array(chain(listed) + chain(listed[::-1]))
+
+
+def thin(points: Matrix, cell: float = 0.002) -> Matrix:
+    """Keep one of the points (N, 2) per cell row and column extreme: the hull stays, the work shrinks."""
+    if len(points) < 200:
+        return points
+    keep: list[NDArray[np.int64]] = []
+    for a in (0, 1):
+        line = np.floor(points[:, a] / cell).astype(np.int64)
+        order = np.lexsort((points[:, 1 - a], line))
+        first = np.flatnonzero(np.diff(line[order], prepend=line[order[0]] - 1))
+        last = np.append(first[1:] - 1, len(order) - 1)
+        keep += [order[first], order[last]]
+    return points[np.unique(np.concatenate(keep))]
+
+
+def inside(points: Matrix, hull: Matrix, margin: float = 0.0) -> NDArray[np.bool_]:
+    """Tell which points (N, 2) lie within a counter-clockwise hull (K, 2) widened by a margin in metres."""
+    if len(hull) < 3:
+        return np.zeros(len(points), bool)
+    edge = np.roll(hull, -1, axis=0) - hull
+    normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    return np.all(points @ normal.T - np.sum(hull * normal, axis=1) <= margin, axis=1)
+
+
+def area_of(hull: Matrix) -> float:
+    """Return the area (m^2) of a polygon (K, 2)."""
+    if len(hull) < 3:
+        return 0.0
+    x, y = hull[:, 0], hull[:, 1]
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def least_rectangle(hull: Matrix) -> Rectangle:
+    """Return the rectangle of least area around a hull (K, 2), its first side the longer one."""
+    if len(hull) < 3:
+        low, high = hull.min(axis=0), hull.max(axis=0)
+        return Rectangle((low + high) / 2, np.maximum(high - low, 1e-4), 0.0)
+    edge = np.roll(hull, -1, axis=0) - hull
+    # Edges shorter than the noise of the points say nothing about the direction.
+    long = np.linalg.norm(edge, axis=1) > 0.15 * np.ptp(hull, axis=0).max()
+    angles = np.arctan2(edge[:, 1], edge[:, 0])[long] % (np.pi / 2) if long.any() else np.array([0.0])
+    angles = np.concatenate([angles, np.deg2rad(np.arange(0, 90, 7.5))])
+    c, s = np.cos(angles), np.sin(angles)
+    u = hull @ np.stack([c, s])
+    v = hull @ np.stack([-s, c])
+    sides = np.stack([np.ptp(u, axis=0), np.ptp(v, axis=0)], axis=1)
+    k = int(np.argmin(sides[:, 0] * sides[:, 1]))
+    middle = ((u[:, k].max() + u[:, k].min()) / 2, (v[:, k].max() + v[:, k].min()) / 2)
+    centre = np.array([c[k] * middle[0] - s[k] * middle[1], s[k] * middle[0] + c[k] * middle[1]])
+    yaw = float(angles[k])
+    if sides[k, 0] >= sides[k, 1]:
+        return Rectangle(centre, np.maximum(sides[k], 1e-4), yaw)
+    return Rectangle(centre, np.maximum(sides[k, ::-1], 1e-4), yaw + np.pi / 2)
+
+
+def width_across(points: Matrix, yaw: float) -> tuple[float, float]:
+    """Return the lowest and highest coordinate (m) of points (N, 2) along the direction ``yaw``."""
+    along = points @ np.array([np.cos(yaw), np.sin(yaw)])
+    return float(along.min()), float(along.max())

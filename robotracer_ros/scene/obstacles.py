@@ -1,0 +1,59 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Occupied voxels from points, ready for an octree."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robotracer_ros.errors import InvalidParameterError
+
+Matrix = NDArray[np.float64]
+
+#: a grid beyond this many cells would no longer fit the time budget
+_MAX_CELLS = 8_000_000
+
+
+def occupied_voxels(points: NDArray[np.floating], voxel_size: float, lower: Matrix, upper: Matrix,
+                    support_z: float = float('nan'), min_points: int = 3, fill: bool = True) -> Matrix:
+    """Return the centres (N, 3) of occupied voxels; the grid's planes are multiples of the voxel size.
+
+    A camera sees fronts and tops only. With ``fill`` every column of voxels is occupied from its highest point down to the
+    support, so that things are solid and their hidden backs are where their tops are.
+
+    Args:
+        points: (M, 3) in the planning frame, metres; points that are not finite are left out.
+        voxel_size: Edge, metres.
+        lower, upper: (3,) corners of the workspace; points outside are left out.
+        support_z: Height of the table; voxels whose centre is below it are left out. NaN: none, and nothing is filled.
+        min_points: Points that a voxel needs, against noise.
+        fill: Fill the columns.
+
+    Raises:
+        InvalidParameterError: the voxel size is not positive or far too small for the workspace.
+    """
+    low, high = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+    if not (np.isfinite(voxel_size) and voxel_size > 0 and np.all(high > low)):
+        raise InvalidParameterError(f'voxel size {voxel_size} m, workspace {low.tolist()} .. {high.tolist()}: '
+                                    'both must be positive', voxel_size=voxel_size)
+    first = np.floor(low / voxel_size).astype(np.int64)
+    shape = np.ceil(high / voxel_size).astype(np.int64) - first
+    if np.prod(shape) > _MAX_CELLS:
+        raise InvalidParameterError(f'voxel size {voxel_size} m gives {np.prod(shape)} voxels in the workspace: '
+                                    f'must be at most {_MAX_CELLS}', voxel_size=voxel_size)
+    p = np.asarray(points)
+    with np.errstate(invalid='ignore'):
+        inside = np.all((p >= low) & (p <= high), axis=-1)
+    index = np.floor(p[inside] / voxel_size).astype(np.int64) - first
+    np.clip(index, 0, shape - 1, out=index)
+    flat = (index[:, 0] * shape[1] + index[:, 1]) * shape[2] + index[:, 2]
+    grid = (np.bincount(flat, minlength=int(np.prod(shape))) >= min_points).reshape(shape)
+    if np.isfinite(support_z):
+        bottom = int(np.clip(np.ceil(support_z / voxel_size - 0.5) - first[2], 0, shape[2]))
+        if fill:
+            columns = np.nonzero(grid.any(axis=2))
+            stacks = grid[columns][:, ::-1]
+            grid[columns] = np.logical_or.accumulate(stacks, axis=1)[:, ::-1]
+        grid[:, :, :bottom] = False
+    return (np.argwhere(grid) + first + 0.5) * voxel_size
