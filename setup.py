@@ -16,6 +16,7 @@ NODES = {
     'perception_node': 'robotracer_ros.nodes.perception_node:main',
     'planner_node': 'robotracer_ros.nodes.planner_node:main',
     'sim_node': 'robotracer_ros.nodes.sim_node:main',
+    'viewer_node': 'robotracer_ros.nodes.viewer_node:main',
 }
 
 # ROS 2 itself, from pip: an extra, because on a ROS installation these names do not exist.

@@ -8,6 +8,8 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Kilted and newer read the first, Jazzy the second
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+#: set by a program that starts nodes: its process id. A node ends when that process is gone.
+PARENT_VARIABLE = 'ROBOTRACER_PARENT'
 
 
 def apply_transport_profile() -> str:
@@ -41,6 +46,23 @@ def apply_transport_profile() -> str:
     old = os.environ.get('ROS_DISTRO', '') in ('humble', 'iron', 'jazzy')
     os.environ[PROFILE_VARIABLES[1 if old else 0]] = path
     return path
+
+
+def _end_with_parent() -> None:
+    """Interrupt this process when the one that started it is gone.
+
+    A killed launcher cannot stop its nodes, and a robot must not be left with a planner nobody
+    watches.
+    """
+    parent = os.environ.get(PARENT_VARIABLE, '')
+    if not parent.isdecimal():
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=watch, name='parent', daemon=True).start()
 
 
 def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None,
@@ -68,6 +90,7 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None,
     # inside the clean-up; rclpy's, which stops the executor, is all that is needed.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: None)
+    _end_with_parent()
     rclpy.init(args=list(args) if args is not None else None)
     node = None
     try:
