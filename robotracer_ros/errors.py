@@ -301,3 +301,18 @@ class NotActiveError(ConfigurationError):
     """The lifecycle node is not active."""
 
     code, name = 505, 'NOT_ACTIVE'
+
+
+def error_from_code(code: int, message: str) -> RobotracerError:
+    """Rebuild an error that came as a number and a text, from a service response or a result.
+
+    A number that this version does not know becomes INTERNAL and is named in the text.
+    """
+    waiting: list[type[RobotracerError]] = [RobotracerError]
+    while waiting:
+        cls = waiting.pop()
+        # Bases inherit their parent's number; only the class that sets one stands for it.
+        if 'code' in cls.__dict__ and cls.code == code:
+            return cls(message)
+        waiting.extend(cls.__subclasses__())
+    return RobotracerError(f'unknown error {code}: {message}')

@@ -165,6 +165,8 @@ class JointTrajectoryController(Controller):
         state = port.joint_state()
         if state is None or state.velocities is None or run is None:
             return
+        if port.now_s() - state.stamp_ns * 1e-9 > self.max_state_age_s:
+            return  # where it was then says nothing; what it was sent last ends at rest
         velocity = velocities(state, run.names)
         if np.abs(velocity).max() <= self.rest_velocity:
             return

@@ -1,0 +1,318 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One goal from its trace to the robot at rest: wait for the trace, plan, execute, watch the path.
+
+Runs in a worker thread and knows nothing of actions, so an action, a topic or a test may start it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from robotracer_ros.control.base import Controller, RobotPort
+from robotracer_ros.control.executor import ExecutionFigures, PlanExecutor, Progress
+from robotracer_ros.errors import (
+    InvalidParameterError,
+    NoJointStateError,
+    PathBlockedError,
+    RobotracerError,
+    StaleInputError,
+    StaleTraceError,
+)
+from robotracer_ros.geometry.trace import Trace
+from robotracer_ros.nodes.diagnostics import Meter, Window, as_error
+from robotracer_ros.nodes.scene_input import DepthView, SceneInput
+from robotracer_ros.planning.base import Phase, Planner, PlanRequest, RobotState, TimedPlan
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Limits of one goal, from the node's parameters; seconds, metres, metres per second."""
+
+    max_tcp_speed: float
+    max_trace_age_s: float
+    max_state_age_s: float
+    recheck_period_s: float
+    recheck_max_gap_s: float
+    min_clearance_m: float
+    confirmations: int
+    min_object_m: float
+    max_closing_m: float
+    grip_timeout_s: float
+    feedback_period_s: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the client of a goal may choose."""
+
+    plan_only: bool = False
+    allow_partial: bool = False
+    max_tcp_speed: float = 0.0
+
+
+@dataclass(frozen=True)
+class GoalFeedback:
+    """Where a goal is; ``clearance`` (m) is NaN before the first recheck."""
+
+    phase: Phase
+    progress: float = 0.0
+    tracking_error: float = 0.0
+    clearance: float = math.nan
+
+
+@dataclass
+class Outcome:
+    """How a goal ended. ``error`` is None when it did what was asked."""
+
+    error: RobotracerError | None = None
+    trace: Trace | None = None
+    plan: TimedPlan | None = None
+    planned_at_ns: int = 0
+    planning_time_s: float = math.nan
+    figures: ExecutionFigures = field(default_factory=ExecutionFigures)
+
+    @property
+    def failed_waypoint(self) -> int:
+        """Index of the trace point where it failed (or where a partial plan ends), -1 otherwise."""
+        if self.error is not None:
+            waypoint = getattr(self.error, 'waypoint', self.error.details.get('waypoint', -1))
+            return int(waypoint)
+        return self.plan.failed_waypoint if self.plan is not None else -1
+
+
+@dataclass
+class RecheckFigures:
+    """Figures of the rechecks, shared by all goals of a node for its diagnostics."""
+
+    rate: Meter = field(default_factory=Meter)
+    duration_s: Window = field(default_factory=Window)
+    clearance: float = math.nan
+
+
+class PathWatch:
+    """Recheck the remaining path against fresh depth in a thread of its own; stop when blocked.
+
+    Args:
+        executor: The running plan.
+        planner: Who planned it.
+        scene: Fresh depth.
+        rules: Period, gap, clearance and confirmations.
+        figures: Updated with every check.
+    """
+
+    def __init__(self, executor: PlanExecutor, planner: Planner, scene: SceneInput, rules: Rules,
+                 figures: RecheckFigures) -> None:
+        self._executor, self._planner, self._scene = executor, planner, scene
+        self._rules, self._figures = rules, figures
+        self._end = threading.Event()
+        self._checked = time.monotonic()
+        self._seen_ns = 0
+        self._near = 0
+        self.clearance = math.nan
+        figures.clearance = math.nan
+        self._thread = threading.Thread(target=self._loop, name='path watch', daemon=True)
+
+    def __enter__(self) -> PathWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def check_alive(self) -> None:
+        """Stop the robot when no check was finished for too long; called by the execution."""
+        gap = time.monotonic() - self._checked
+        if gap > self._rules.recheck_max_gap_s:
+            self._executor.stop(StaleInputError(
+                f'the remaining path was last checked against fresh depth {gap:.2f} s ago, limit '
+                f'{self._rules.recheck_max_gap_s:.2f} s', gap_s=gap))
+
+    def _loop(self) -> None:
+        while not self._end.is_set():
+            begin = time.monotonic()
+            try:
+                self._check()
+            except Exception as e:  # whatever fails here, the path is no longer known to be free
+                self._executor.stop(as_error(e))
+                return
+            self._figures.duration_s.add(time.monotonic() - begin)
+            self._end.wait(max(0.0, self._rules.recheck_period_s - (time.monotonic() - begin)))
+
+    def _check(self) -> None:
+        view = self._scene.view()
+        if view.stamp_ns == self._seen_ns:
+            return  # nothing new to see; its age limit is the scene's, the gap is check_alive's
+        self._seen_ns = view.stamp_ns
+        step, time_s = self._executor.position
+        clearance = float(self._planner.clearance(
+            self._executor.plan, step, time_s, view.depth, view.camera, view.base_from_camera))
+        self._checked = time.monotonic()
+        self._figures.rate.tick()
+        self.clearance = self._figures.clearance = clearance
+        limit = self._rules.min_clearance_m
+        self._near = self._near + 1 if not clearance >= limit else 0
+        if self._near >= self._rules.confirmations:
+            waypoint = self._executor.waypoint
+            self._executor.stop(PathBlockedError(
+                f'an obstacle is {clearance * 1e3:.1f} mm from the remaining path in phase '
+                f'{self._executor.phase.name} (next waypoint {waypoint}), limit '
+                f'{limit * 1e3:.1f} mm', clearance=clearance, limit=limit, waypoint=waypoint))
+
+
+class GoalRun:
+    """One goal; :meth:`run` in a worker, :meth:`stop` from anywhere.
+
+    Args:
+        get_trace: Delivers the trace; is given ``check``, which raises once the goal is stopped,
+            and must call it every few milliseconds while it waits.
+        options: The client's choices.
+        on_feedback: Called from the worker, at most every ``feedback_period_s`` within a phase.
+        has_tracing: Whether fetching the trace is a phase of its own (an instruction).
+    """
+
+    def __init__(self, get_trace: Callable[[Callable[[], None]], Trace], options: Options,
+                 on_feedback: Callable[[GoalFeedback], None], *, has_tracing: bool = False) -> None:
+        self._get_trace, self._options = get_trace, options
+        self._on_feedback = on_feedback
+        self._has_tracing = has_tracing
+        self._lock = threading.Lock()
+        self._stop_error: RobotracerError | None = None
+        self._executor: PlanExecutor | None = None
+        self._fed: tuple[Phase, float] | None = None
+        self.phase = Phase.TRACING if has_tracing else Phase.PLANNING
+        self.done = threading.Event()
+        self.outcome = Outcome()
+
+    def stop(self, error: RobotracerError) -> None:
+        """End the goal with ``error`` and the robot at rest; the first error counts. Returns at once."""
+        with self._lock:
+            if self._stop_error is None:
+                self._stop_error = error
+            executor = self._executor
+        if executor is not None:
+            executor.stop(error)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop_error is not None
+
+    def check(self) -> None:
+        """Raise the error of :meth:`stop`, if it was called."""
+        if self._stop_error is not None:
+            raise self._stop_error
+
+    def run(self, planner: Callable[[], Planner], controller: Callable[[], Controller],
+            port: RobotPort, scene: SceneInput, rules: Rules, recheck: RecheckFigures,
+            on_plan: Callable[[Trace, TimedPlan, DepthView, Planner], None]) -> Outcome:
+        """Do the work; the outcome holds every error as a typed one. The robot rests afterwards.
+
+        Args:
+            planner: Returns the loaded planner.
+            controller: Returns the controller, connected; called only when something will move.
+            port: The robot.
+            scene: Depth and transforms.
+            rules: Limits.
+            recheck: Figures to update.
+            on_plan: Called with each finished plan before anything moves.
+        """
+        try:
+            self._run(planner, controller, port, scene, rules, recheck, on_plan)
+        except Exception as e:  # the boundary: everything becomes a typed error in the result
+            self.outcome.error = as_error(e)
+        return self.outcome
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _feed(self, feedback: GoalFeedback, period_s: float = 0.0) -> None:
+        now = time.monotonic()
+        self.phase = feedback.phase
+        if self._fed is None or self._fed[0] != feedback.phase or now - self._fed[1] >= period_s:
+            self._fed = (feedback.phase, now)
+            self._on_feedback(feedback)
+
+    def _run(self, planner: Callable[[], Planner], controller: Callable[[], Controller],
+             port: RobotPort, scene: SceneInput, rules: Rules, recheck: RecheckFigures,
+             on_plan: Callable[[Trace, TimedPlan, DepthView, Planner], None]) -> None:
+        out = self.outcome
+        self.check()
+        speed = tcp_speed(self._options.max_tcp_speed, rules.max_tcp_speed)
+        if self._has_tracing:
+            self._feed(GoalFeedback(Phase.TRACING))
+        out.trace = trace = self._get_trace(self.check)
+        self.check()
+        self._feed(GoalFeedback(Phase.PLANNING))
+        age = port.now_s() - trace.stamp_ns * 1e-9
+        if age > rules.max_trace_age_s:
+            raise StaleTraceError(f"the trace's image is {age:.2f} s old, limit "
+                                  f'{rules.max_trace_age_s:.2f} s', age_s=age)
+        state = fresh_state(port, rules.max_state_age_s)
+        base_from_trace = scene.base_from(trace.frame_id, trace.stamp_ns)
+        view = scene.view()
+        scene.check_same_camera(base_from_trace, view)
+        used = planner()
+        self.check()
+        out.planned_at_ns = round(port.now_s() * 1e9)
+        begin = time.monotonic()
+        try:
+            out.plan = plan = used.plan(PlanRequest(
+                trace, view.base_from_camera, view.depth, view.camera, state,
+                port.gripper_opening() or 0.0, speed, self._options.allow_partial))
+        finally:
+            out.planning_time_s = time.monotonic() - begin
+        self.check()
+        on_plan(trace, plan, view, used)
+        if not self._options.plan_only:
+            self._execute(plan, used, controller(), port, scene, rules, recheck)
+
+    def _execute(self, plan: TimedPlan, planner: Planner, controller: Controller, port: RobotPort,
+                 scene: SceneInput, rules: Rules, recheck: RecheckFigures) -> None:
+        watch: PathWatch | None = None
+
+        def on_progress(progress: Progress) -> None:
+            if watch is None:
+                return
+            watch.check_alive()
+            self._feed(GoalFeedback(progress.phase, progress.progress, progress.tracking_error,
+                                    watch.clearance), rules.feedback_period_s)
+
+        executor = PlanExecutor(
+            controller, port, plan, min_object_m=rules.min_object_m,
+            max_closing_m=rules.max_closing_m, grip_timeout_s=rules.grip_timeout_s,
+            on_progress=on_progress)
+        self.outcome.figures = executor.figures
+        with self._lock:
+            self._executor = executor
+        self.check()
+        watch = PathWatch(executor, planner, scene, rules, recheck)
+        with watch:
+            executor.run()
+
+
+def tcp_speed(wanted: float, cap: float) -> float:
+    """Return the speed of a goal: 0 means the cap, never more than it.
+
+    Raises:
+        InvalidParameterError: negative or not finite.
+    """
+    if not math.isfinite(wanted) or wanted < 0.0:
+        raise InvalidParameterError(f'max_tcp_speed = {wanted} m/s: must be finite and >= 0')
+    return min(wanted, cap) if wanted > 0.0 else cap
+
+
+def fresh_state(port: RobotPort, max_age_s: float) -> RobotState:
+    """Return the joint state. Raises NoJointStateError when it is missing or too old."""
+    state = port.joint_state()
+    if state is None:
+        raise NoJointStateError('no joint state that holds all joints of the arm was received')
+    age = port.now_s() - state.stamp_ns * 1e-9
+    if age > max_age_s:
+        raise NoJointStateError(f'the newest joint state is {age:.2f} s old, limit '
+                                f'{max_age_s:.2f} s', age_s=age)
+    return state

@@ -1,0 +1,319 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Every error an action can end with: provoked from outside, with its number, its text, and a robot at rest."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from planner_rig import FRAME, PlannerProcess, Rig, make_trace, wait_for
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory
+
+from robotracer_msgs.msg import ErrorCode
+from robotracer_ros.nodes.qos import make_qos
+
+PLANNING_CODES = [c for n, c in vars(ErrorCode).items() if n.isupper() and isinstance(c, int) and 300 <= c < 400]
+
+
+@pytest.fixture(scope='module')
+def rig(ros):
+    r = Rig()
+    yield r
+    r.close()
+
+
+@pytest.fixture(scope='module')
+def planner(rig, tmp_path_factory):
+    p = PlannerProcess(tmp_path_factory.mktemp('planner'), {
+        'follow_topic': True, 'depth.max_age_s': 0.5, 'robot.max_state_age_s': 0.3, 'recheck.max_gap_s': 0.8,
+        'controller.joint_trajectory.goal_timeout_s': 0.5, 'controller.joint_trajectory.connect_timeout_s': 1.0})
+    rig.wait_ready()
+    yield p
+    assert p.close() == 0, p.text()
+
+
+@pytest.fixture(autouse=True)
+def clean(rig, planner):
+    rig.robot.reset()
+    rig.perception.error, rig.perception.delay_s = (0, ''), 0.0
+    wait_for(lambda: rig.follow(plan_only=True).wait().error_code == 0, what='a planner node that works')
+    rig.robot.history.clear()
+    yield
+    assert rig.robot.refused == []
+
+
+def refused(rig, goal, code, *texts):
+    """The goal ended with the code and texts, and the robot did not move."""
+    result = goal.wait()
+    assert result.error_code == code, result.error_msg
+    for text in texts:
+        assert text in result.error_msg
+    assert goal.status == GoalStatus.STATUS_ABORTED
+    assert rig.robot.moved_since(goal.sent) < 1e-6
+    return result
+
+
+def stopped(rig, goal, code, since, *texts, limit=1.0):
+    """The goal ended with the code and texts, and the robot came to rest on its way."""
+    result = goal.wait()
+    assert result.error_code == code, result.error_msg
+    for text in texts:
+        assert text in result.error_msg
+    end = rig.robot.now()
+    wait_for(lambda: rig.robot.now() > end + 0.3)
+    assert rig.robot.rest_after(since) < limit
+    return result
+
+
+def moving(rig, goal):
+    wait_for(lambda: rig.robot.speed() > 0.2, what='motion')
+    return rig.robot.now()
+
+
+# --- before anything moves -----------------------------------------------------------------------
+
+@pytest.mark.parametrize('code', PLANNING_CODES)
+def test_planner_errors(rig, code):
+    assert rig.set(planner__failing__code=code)[0]
+    result = refused(rig, rig.follow(planner='failing'), code, f'provoked {code} at 12 mm, limit 5 mm')
+    assert result.failed_waypoint == 1
+    assert len(result.trajectory.points) == 0
+
+
+def test_a_bug_in_a_planner_is_internal(rig):
+    assert rig.set(planner__failing__code=-1)[0]
+    refused(rig, rig.follow(planner='failing'), ErrorCode.INTERNAL, 'ZeroDivisionError: a bug in a planner')
+
+
+def test_unknown_planner(rig):
+    refused(rig, rig.follow(planner='nonsense'), ErrorCode.UNKNOWN_PLUGIN, "'nonsense' is unknown", 'ompl')
+
+
+def test_missing_package(rig):
+    refused(rig, rig.follow(planner='absent'), ErrorCode.MISSING_PACKAGE, 'swing_planner_absent')
+
+
+def test_unloadable_planner(rig):
+    refused(rig, rig.follow(planner='broken'), ErrorCode.CHECKPOINT, 'no such file')
+
+
+def test_invalid_traces(rig):
+    trace = rig.trace()
+    trace.points = trace.points[:1]
+    refused(rig, rig.follow(trace), ErrorCode.INVALID_TRACE, 'shape (1, 3)')
+    trace = rig.trace()
+    trace.points[1].d = float('nan')
+    result = refused(rig, rig.follow(trace), ErrorCode.INVALID_TRACE, 'trace point 1 is not finite')
+    assert result.failed_waypoint == 1
+    trace = rig.trace()
+    trace.camera_info.k[0] = 0.0
+    refused(rig, rig.follow(trace), ErrorCode.NO_INTRINSICS, 'focal lengths')
+
+
+def test_stale_trace(rig):
+    old = make_trace(rig.robot.get_clock().now().nanoseconds - 90 * 10**9)
+    refused(rig, rig.follow(old), ErrorCode.STALE_TRACE, "trace's image is 90.", 'limit 60.00 s')
+
+
+def test_unknown_frame(rig):
+    refused(rig, rig.follow(rig.trace(frame='nowhere')), ErrorCode.NO_TRANSFORM, "'nowhere' unknown", FRAME)
+
+
+def test_no_fresh_depth(rig):
+    rig.robot.depth_on = False
+    time.sleep(0.6)
+    refused(rig, rig.follow(), ErrorCode.STALE_INPUT, 'newest depth image', 'limit 0.50 s')
+
+
+def test_depth_without_values(rig):
+    rig.robot.depth_m = 0.0
+    time.sleep(0.3)
+    refused(rig, rig.follow(), ErrorCode.INVALID_DEPTH, 'only 0.0 % of the depth image is valid')
+
+
+def test_no_fresh_joint_state(rig):
+    rig.robot.joint_states_on = False
+    time.sleep(0.4)
+    refused(rig, rig.follow(), ErrorCode.NO_JOINT_STATE, 'joint state is', 'limit 0.30 s')
+
+
+def test_robot_that_moved_away_is_refused(rig):
+    """It is elsewhere when planning ends: the plan's start does not fit any more."""
+    assert rig.set(planner__swing__planning_s=0.5)[0]
+    try:
+        goal = rig.follow()
+        wait_for(lambda: goal.phase == 1)
+        with rig.robot.lock:
+            away = rig.robot.q.copy()
+            away[2] += 0.2
+            rig.robot.controller.reset(away)
+            rig.robot.q = away
+        jumped = time.time() + 0.05
+        result = goal.wait()
+    finally:
+        rig.set(planner__swing__planning_s=0.0)
+    assert result.error_code == ErrorCode.CONTROLLER_REFUSED
+    assert "joint 'elbow_joint' is at 1.9000 rad, 0.2000 rad from the start" in result.error_msg
+    assert rig.robot.moved_since(jumped) < 1e-6
+
+
+def test_a_second_writer_is_refused(rig):
+    other = Node('someone_else')
+    publisher = other.create_publisher(
+        JointTrajectory, 'scaled_joint_trajectory_controller/joint_trajectory', make_qos('reliable'))
+    try:
+        wait_for(lambda: publisher.get_subscription_count() == 1)
+        time.sleep(0.3)
+        refused(rig, rig.follow(), ErrorCode.CONTROLLER_REFUSED, 'is commanded by /someone_else as well')
+    finally:
+        other.destroy_node()
+    time.sleep(0.3)
+
+
+# --- the tracer ----------------------------------------------------------------------------------
+
+def test_tracer_errors_are_passed_on(rig):
+    for code, text in ((ErrorCode.TRACE_PARSE, 'no answer block'), (ErrorCode.STALE_INPUT, 'image is 3 s old'),
+                       (ErrorCode.NO_IMAGE, 'no image')):
+        rig.perception.error = (code, text)
+        refused(rig, rig.instruct(), code, text)
+
+
+def test_empty_instruction(rig):
+    refused(rig, rig.instruct('  '), ErrorCode.INVALID_INSTRUCTION, 'the instruction is empty')
+
+
+def test_tracer_deadline(rig):
+    assert rig.set(trace_timeout_s=0.1)[0]
+    rig.perception.delay_s = 3.0
+    try:
+        refused(rig, rig.instruct(), ErrorCode.TRACER_TIMEOUT, 'perception/predict_trace')
+    finally:
+        rig.set(trace_timeout_s=10.0)
+
+
+# --- while moving --------------------------------------------------------------------------------
+
+def test_blocked_path(rig):
+    goal = rig.follow()
+    wait_for(lambda: goal.phase == 5 and rig.robot.speed() > 0.2)
+    asked = rig.robot.now()
+    rig.robot.depth_m = 0.501  # the planner's clearance is what is beyond half a metre
+    result = stopped(rig, goal, ErrorCode.PATH_BLOCKED, asked, 'an obstacle is 1.0 mm from the remaining path in phase CARRY '
+                     '(next waypoint 1), limit 2.0 mm')
+    assert result.failed_waypoint == 1
+
+
+def test_camera_that_stops(rig):
+    goal = rig.follow()
+    asked = moving(rig, goal)
+    rig.robot.depth_on = False
+    stopped(rig, goal, ErrorCode.STALE_INPUT, asked, 'limit 0.', limit=1.3)
+
+
+def test_slow_recheck(rig):
+    assert rig.set(planner__swing__recheck_s=3.0)[0]
+    try:
+        goal = rig.follow()
+        asked = moving(rig, goal)
+        stopped(rig, goal, ErrorCode.STALE_INPUT, asked, 'was last checked against fresh depth', 'limit 0.80 s', limit=1.3)
+    finally:
+        rig.set(planner__swing__recheck_s=0.0)
+
+
+def test_feedback_that_stops(rig):
+    goal = rig.follow()
+    asked = moving(rig, goal)
+    rig.robot.joint_states_on = False
+    stopped(rig, goal, ErrorCode.CONTROLLER_LOST, asked, 'the newest joint state is 0.3', 'limit 0.300 s')
+
+
+def test_stuck_joint(rig):
+    goal = rig.follow()
+    asked = moving(rig, goal)
+    rig.robot.stuck = 0
+    stopped(rig, goal, ErrorCode.TRACKING_ERROR, asked, "joint 'shoulder_pan_joint' is 0.1", 'limit 0.1500 rad')
+
+
+def test_empty_grasp(rig):
+    rig.robot.holding = False
+    goal = rig.follow()
+    result = goal.wait()
+    assert result.error_code == ErrorCode.GRASP_FAILED
+    assert 'the jaws closed to 30.0 mm, below the 33.0 mm' in result.error_msg
+    assert rig.robot.speed() < 0.02
+
+
+def test_lost_object(rig):
+    goal = rig.follow()
+    wait_for(lambda: goal.phase == 5 and rig.robot.speed() > 0.2)
+    asked = rig.robot.now()
+    rig.robot.holding = False
+    stopped(rig, goal, ErrorCode.OBJECT_DROPPED, asked, 'the jaws closed from 40.0 mm to', 'while carrying')
+
+
+# --- the node ------------------------------------------------------------------------------------
+
+def test_inactive_node_answers_and_stops(rig):
+    goal = rig.follow()
+    asked = moving(rig, goal)
+    assert rig.transition(Transition.TRANSITION_DEACTIVATE)
+    stopped(rig, goal, ErrorCode.CANCELLED, asked, 'the planner node was deactivated')
+    again = rig.follow()
+    refused_result = again.wait()
+    assert refused_result.error_code == ErrorCode.NOT_ACTIVE
+    assert 'not active' in refused_result.error_msg
+    assert rig.transition(Transition.TRANSITION_CLEANUP)
+    assert rig.follow().wait().error_code == ErrorCode.NOT_ACTIVE
+    assert rig.transition(Transition.TRANSITION_CONFIGURE)
+    assert rig.transition(Transition.TRANSITION_ACTIVATE)
+    wait_for(lambda: rig.follow(plan_only=True).wait().error_code == 0, what='depth and joint states again')
+
+
+def test_traces_from_the_topic_are_followed(rig):
+    wait_for(lambda: rig.traces.get_subscription_count() == 1)
+    rig.traces.publish(rig.trace())
+    asked = moving(rig, None)
+    busy = rig.follow().wait()
+    assert busy.error_code == ErrorCode.BUSY
+    wait_for(lambda: rig.robot.now() > asked + 4 and rig.robot.speed() < 0.02)
+    wait_for(lambda: rig.follow(plan_only=True).wait().error_code == 0)
+
+
+def test_diagnostics_name_the_error(rig):
+    seen = {}
+
+    def take(msg):
+        for status in msg.status:
+            if status.name.startswith('planner: '):
+                seen[status.name] = (status.level, status.message, {v.key: v.value for v in status.values})
+
+    subscription = rig.client.create_subscription(DiagnosticArray, '/diagnostics', take, 10)
+    try:
+        assert rig.set(planner__failing__code=int(ErrorCode.UNREACHABLE))[0]
+        rig.follow(planner='failing').wait()
+        wait_for(lambda: seen.get('planner: goal', (b'',))[0] == b'\x02')
+        level, message, values = seen['planner: goal']
+        assert message.startswith('UNREACHABLE (305): provoked 305')
+        assert values['error_code'] == '305' and values['planner.plugin'] == 'swing'
+        wait_for(lambda: rig.follow(plan_only=True).wait().error_code == 0)
+        wait_for(lambda: seen['planner: goal'][0] == b'\x00')
+        assert float(seen['planner: inputs'][2]['joint_states_hz']) > 20
+        assert seen['planner: inputs'][0] == b'\x00'
+        assert int(seen['planner: recheck'][2]['count']) > 5
+    finally:
+        rig.client.destroy_subscription(subscription)
+
+
+def test_parameters_out_of_range(rig):
+    for values in ({'max_tcp_speed': 5.0}, {'recheck__rate_hz': 1.0}, {'preempt': 'yes'}):
+        ok, reason = rig.set(**values)
+        assert not ok
+        assert next(iter(values)).replace('__', '.') in reason
+    assert np.isfinite(rig.follow(plan_only=True).wait().figures.max_tcp_speed)

@@ -1,0 +1,181 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The planner node through its actions: phases, cancel, preemption, results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from action_msgs.msg import GoalStatus
+from planner_rig import HOME, PlannerProcess, Rig, wait_for
+
+from robotracer_msgs.msg import ErrorCode
+from robotracer_ros.planning.base import Phase
+
+
+@pytest.fixture(scope='module')
+def rig(ros):
+    r = Rig()
+    yield r
+    r.close()
+
+
+@pytest.fixture(scope='module')
+def planner(rig, tmp_path_factory):
+    p = PlannerProcess(tmp_path_factory.mktemp('planner'))
+    rig.wait_ready()
+    yield p
+    assert p.close() == 0, p.text()
+
+
+@pytest.fixture(autouse=True)
+def clean(rig, planner):
+    rig.robot.reset()
+    yield
+    assert rig.robot.refused == []
+
+
+def test_instruction_runs_through_all_phases(rig):
+    goal = rig.instruct('put the mug there')
+    result = goal.wait()
+    assert (result.error_code, result.error_msg) == (ErrorCode.NONE, '')
+    assert goal.status == GoalStatus.STATUS_SUCCEEDED
+    assert [Phase(p).name for p in goal.phases()] == [
+        'TRACING', 'PLANNING', 'REACH', 'GRASP', 'LIFT', 'CARRY', 'PLACE', 'RELEASE', 'RETREAT']
+    assert rig.perception.asked[-1] == 'put the mug there'
+    assert result.trace.instruction == 'put the mug there' and len(result.trace.points) == 3
+    assert np.abs(rig.robot.q - HOME).max() < 0.02
+    # the result is complete
+    trajectory = result.trajectory
+    assert len(trajectory.points) == len(result.phases) == len(result.tool_path.poses) > 100
+    assert result.tool_path.header.frame_id == trajectory.header.frame_id == 'base_link'
+    assert sorted(set(result.phases)) == [2, 4, 5, 6, 8]
+    assert result.corrections[0].reason == 'measured' and result.failed_waypoint == -1
+    figures = result.figures
+    assert figures.duration_s == pytest.approx(5 * 0.9)
+    assert figures.execution_time_s > 4.5 and figures.min_clearance_m == pytest.approx(0.03)
+    assert 0.0 < figures.tracking_error_rms < figures.tracking_error_max < 0.1
+    assert figures.max_tcp_speed == pytest.approx(0.25)
+    last = goal.feedback[-1]
+    assert last.progress > 0.95 and last.clearance == pytest.approx(0.5, abs=1e-3)
+
+
+def test_plan_only_moves_nothing(rig):
+    goal = rig.follow(plan_only=True, max_tcp_speed=0.1, allow_partial=True)
+    result = goal.wait()
+    assert result.error_code == 0 and len(result.trajectory.points) > 100
+    assert result.figures.max_tcp_speed == pytest.approx(0.1)
+    assert np.isnan(result.figures.execution_time_s)
+    assert result.failed_waypoint == 2  # a partial plan says where it ends
+    assert goal.phases() == [Phase.PLANNING]
+    assert rig.robot.moved_since(goal.sent) == 0.0
+
+
+def test_speed_is_capped(rig):
+    assert rig.follow(plan_only=True, max_tcp_speed=3.0).wait().figures.max_tcp_speed == 0.25
+    result = rig.follow(plan_only=True, max_tcp_speed=-1.0).wait()
+    assert result.error_code == ErrorCode.INVALID_PARAMETER
+    assert 'max_tcp_speed = -1.0 m/s' in result.error_msg
+
+
+@pytest.mark.parametrize('phase', [p for p in Phase if p != Phase.STOPPING], ids=lambda p: p.name)
+def test_cancel_in_every_phase(rig, phase):
+    robot = rig.robot
+    if phase == Phase.TRACING:
+        rig.perception.delay_s = 1.0
+    if phase == Phase.PLANNING:
+        assert rig.set(planner__swing__planning_s=0.6)[0]
+    robot.jaw_speed = 0.1
+    try:
+        goal = rig.instruct()
+        jaws = phase in (Phase.GRASP, Phase.RELEASE)
+        wait_for(lambda: goal.phase == phase and (
+            phase in (Phase.TRACING, Phase.PLANNING) or (jaws and robot.opening < 0.075)
+            or robot.speed() > 0.15), what=phase.name)
+        asked = robot.now()
+        goal.cancel()
+        result = goal.wait()
+    finally:
+        rig.perception.delay_s = 0.0
+        if phase == Phase.PLANNING:
+            assert rig.set(planner__swing__planning_s=0.0)[0]
+    assert result.error_code == ErrorCode.CANCELLED, result.error_msg
+    assert result.error_msg == f'cancelled by the client in phase {phase.name}'
+    assert goal.status == GoalStatus.STATUS_CANCELED
+    end = robot.now()
+    wait_for(lambda: robot.now() > end + 0.4)
+    rest = robot.rest_after(asked)
+    assert rest < 0.3
+    if phase in (Phase.TRACING, Phase.PLANNING):
+        assert robot.moved_since(goal.sent) == 0.0
+    elif not jaws:
+        assert rest > 0.05  # it was moving
+
+
+def test_cancelling_twice_is_the_same_as_once(rig):
+    goal = rig.follow()
+    wait_for(lambda: rig.robot.speed() > 0.2)
+    goal.cancel()
+    goal.cancel()
+    assert goal.wait().error_code == ErrorCode.CANCELLED
+
+
+def test_second_goal_is_busy_and_disturbs_nothing(rig):
+    first = rig.follow()
+    wait_for(lambda: rig.robot.speed() > 0.2)
+    second = rig.instruct()
+    result = second.wait()
+    assert result.error_code == ErrorCode.BUSY
+    assert second.status == GoalStatus.STATUS_ABORTED
+    assert result.error_msg == ('another goal is running, in phase REACH; set preempt to replace it')
+    assert first.wait().error_code == 0
+
+
+def test_preemption_starts_from_rest(rig):
+    assert rig.set(preempt=True)[0]
+    try:
+        first = rig.follow()
+        wait_for(lambda: rig.robot.speed() > 0.2)
+        asked = rig.robot.now()
+        second = rig.follow()
+        result = first.wait()
+        assert result.error_code == ErrorCode.PREEMPTED
+        assert result.error_msg == 'a newer goal replaced this one in phase REACH'
+        assert first.status == GoalStatus.STATUS_ABORTED
+        assert second.wait().error_code == 0
+        with rig.robot.lock:
+            between = [np.abs(v).max() for t, _, v in rig.robot.history if asked < t < asked + 1.0]
+        assert min(between) < 0.02  # it stood still before it went on
+    finally:
+        rig.set(preempt=False)
+
+
+def test_plugins_are_swapped_at_rest_and_refused_while_moving(rig):
+    goal = rig.follow()
+    wait_for(lambda: rig.robot.speed() > 0.2)
+    for change in ({'planner__plugin': 'failing'}, {'controller__plugin': 'careful'},
+                   {'planner__swing__seconds': 2.0}):
+        ok, reason = rig.set(**change)
+        assert not ok
+        assert reason.startswith('REFUSED_WHILE_MOVING (503): ')
+        assert 'cannot change while a goal is running (phase REACH)' in reason
+    assert goal.wait().error_code == 0
+    assert rig.set(controller__plugin='careful') == (True, '')
+    assert rig.set(planner__plugin='failing') == (True, '')
+    result = rig.follow().wait()
+    assert result.error_code == ErrorCode.PATH_IN_COLLISION
+    assert rig.set(planner__plugin='swing', controller__plugin='joint_trajectory') == (True, '')
+    assert rig.follow().wait().error_code == 0
+
+
+def test_bad_plugins_are_refused_and_the_old_one_stays(rig):
+    ok, reason = rig.set(planner__plugin='nonsense')
+    assert not ok
+    assert reason.startswith("UNKNOWN_PLUGIN (501): planner plugin 'nonsense' is unknown: known are")
+    assert 'ompl' in reason and 'swing' in reason
+    ok, reason = rig.set(planner__plugin='broken')
+    assert (ok, reason) == (False, 'CHECKPOINT (206): no such file')
+    ok, reason = rig.set(planner__plugin='absent')
+    assert not ok and reason.startswith('MISSING_PACKAGE (504)')
+    assert 'swing_planner_absent' in reason
+    assert rig.follow(plan_only=True).wait().error_code == 0
