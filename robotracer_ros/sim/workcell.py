@@ -11,21 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robotracer_ros.errors import ControllerRefusedError
 from robotracer_ros.robot_description import ARM_JOINTS, GRIPPER_JOINT, MAX_OPENING
-from robotracer_ros.sim.noise import DepthNoise, add_noise
+from robotracer_ros.sim.camera import Camera, View
 from robotracer_ros.sim.physics import PhysicsConfig
-from robotracer_ros.sim.render import Renderer
 from robotracer_ros.sim.scenes import SceneConfig, generate_scene
-from robotracer_ros.sim.spec import Rendering, Scene
+from robotracer_ros.sim.spec import Scene
 from robotracer_ros.sim.trajectory_controller import (
     JointBounds,
     TrajectoryCommand,
     TrajectoryController,
 )
 from robotracer_ros.sim.world import JointReading, World
+
+__all__ = ['Camera', 'View', 'Workcell', 'WorkcellConfig']
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class WorkcellConfig:
     Attributes:
         physics: Numbers of the simulation.
         scenes: What a scene made from a seed may hold.
-        depth_noise: Errors of the depth camera.
         settle_s: Seconds of physics after a reset before time starts.
         arm_deceleration: rad/s^2 per joint when a trajectory is cut short.
         start_jump: Largest distance (rad) of a new trajectory from the commanded arm position.
@@ -43,27 +42,9 @@ class WorkcellConfig:
 
     physics: PhysicsConfig = field(default_factory=PhysicsConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)
-    depth_noise: DepthNoise = field(default_factory=DepthNoise)
     settle_s: float = 0.3
     arm_deceleration: tuple[float, ...] = (10.0, 10.0, 10.0, 15.0, 15.0, 15.0)
     start_jump: float = 0.1
-
-
-@dataclass(frozen=True)
-class View:
-    """Everything that a picture is made of, frozen: may be rendered by another thread.
-
-    Attributes:
-        scene: Objects and arm where they were at ``time``.
-        opening: Full opening of the jaws, metres.
-        time: Seconds since the last reset.
-        index: Counts the views since the last reset; with the seed it fixes the depth noise.
-    """
-
-    scene: Scene
-    opening: float
-    time: float
-    index: int
 
 
 class Workcell:
@@ -156,26 +137,6 @@ class Workcell:
     def view(self) -> View:
         """Freeze what the camera sees now."""
         self._views += 1
-        return View(self.world.scene(), self.world.gripper_opening, self.time, self._views)
-
-
-class Camera:
-    """Makes images of views; use one instance per thread.
-
-    Args:
-        noise: Errors of the depth image.
-        renderer: The renderer; one with default settings when None.
-    """
-
-    def __init__(self, noise: DepthNoise | None = None, renderer: Renderer | None = None) -> None:
-        self.noise = noise or DepthNoise()
-        self._renderer = renderer or Renderer()
-
-    def render(self, view: View) -> Rendering:
-        """Render a view; only the depth carries noise, the segmentation stays exact."""
-        exact = self._renderer.render(view.scene, view.scene.robot_q, view.opening)
-        if self.noise == DepthNoise():
-            return exact
-        rng = np.random.default_rng([view.scene.seed, view.index])
-        depth: NDArray[np.float32] = add_noise(exact.depth, self.noise, rng)
-        return replace(exact, depth=depth)
+        world = self.world
+        return View(world.scene_start, world.object_poses(), world.arm_q, world.gripper_opening,
+                    self.time, self._views)

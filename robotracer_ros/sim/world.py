@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robotracer_ros.errors import InvalidParameterError
-from robotracer_ros.geometry.transforms import make_transform
+from robotracer_ros.geometry.transforms import make_transform, quaternion_to_matrix
 from robotracer_ros.robot_description import ARM_JOINTS, MAX_OPENING, joint_speeds
 from robotracer_ros.sim.physics import JAW_JOINTS, PhysicsConfig, build_model, check_opening
 from robotracer_ros.sim.spec import Scene
@@ -84,7 +84,7 @@ class World:
         self._q = np.array([m.joint(n).qposadr[0] for n in JOINTS])
         self._v = np.array([m.joint(n).dofadr[0] for n in JOINTS])
         self._u = np.array([m.actuator(n).id for n in JOINTS])
-        self._body = {o.id: m.body(o.id).id for o in scene.objects}
+        self._free = {o.id: int(m.joint(o.id).qposadr[0]) for o in scene.objects if not o.fixed}
         arm = self._u[:6]
         # Feeding the wanted velocity forward through the position input cancels the servo's lag.
         self._lead = -m.actuator_biasprm[arm, 2] / m.actuator_gainprm[arm, 0]
@@ -212,14 +212,20 @@ class World:
 
     def frame_pose(self, link: str) -> NDArray[np.float64]:
         """Return world_from_link (4, 4) of a link or object by name. Raises KeyError."""
+        mujoco.mj_kinematics(self.model, self.data)  # a step leaves them one step behind
         body = self.data.body(link)
         return make_transform(body.xmat.reshape(3, 3), body.xpos)
 
     def object_poses(self) -> dict[str, NDArray[np.float64]]:
         """Return world_from_object (4, 4) of every object by id."""
-        d = self.data
-        return {name: make_transform(d.xmat[i].reshape(3, 3), d.xpos[i])
-                for name, i in self._body.items()}
+        poses = {}
+        for item in self._start.objects:
+            if item.fixed:
+                poses[item.id] = item.pose
+            else:
+                x, y, z, qw, qx, qy, qz = self.data.qpos[self._free[item.id]:][:7]
+                poses[item.id] = make_transform(quaternion_to_matrix((qx, qy, qz, qw)), (x, y, z))
+        return poses
 
     def scene(self) -> Scene:
         """Return the scene with present object poses and joint positions."""

@@ -2,17 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The workcell in process: trajectories in, joint states and images out."""
 
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from handling import standing, table_with
 
-from robotracer_ros.errors import ControllerRefusedError
+from robotracer_ros.errors import ControllerRefusedError, RobotracerError
 from robotracer_ros.robot_description import ARM_JOINTS, GRIPPER_JOINT
-from robotracer_ros.sim.noise import TYPICAL
+from robotracer_ros.sim.camera import Camera, RemoteCamera
+from robotracer_ros.sim.noise import TYPICAL, DepthNoise
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.trajectory_controller import TrajectoryCommand
 from robotracer_ros.sim.trajectory_controller import TrajectoryPoint as P
-from robotracer_ros.sim.workcell import Camera, Workcell, WorkcellConfig
+from robotracer_ros.sim.workcell import Workcell, WorkcellConfig
 
 REST = (0.0,) * 6
 
@@ -140,3 +146,54 @@ def test_depth_noise_is_the_configured_and_reproducible(cell):
     assert (noisy[0].rgb == exact.rgb).all()
     later = Camera(TYPICAL).render(cell.view())
     assert (later.depth != noisy[0].depth).any()
+
+
+def test_a_camera_in_its_own_process_makes_the_same_pictures(cell):
+    cell.reset(7)
+    here, there = Camera(TYPICAL), RemoteCamera(TYPICAL)
+    try:
+        for seed in (7, 8):
+            cell.reset(seed)
+            cell.advance(0.1)
+            view = cell.view()
+            a, b = here.render(view), there.render(view)
+            assert (a.rgb == b.rgb).all()
+            assert (a.depth == b.depth).all()
+            assert (a.segmentation == b.segmentation).all()
+        there.noise = DepthNoise()
+        assert (there.render(view).depth == Camera().render(view).depth).all()
+        broken = replace(view, robot_q=np.zeros(2))
+        with pytest.raises(RobotracerError, match='rendering process failed'):
+            there.render(broken)
+        assert (there.render(view).rgb == a.rgb).all()  # one bad view does not end it
+        there.close()
+        with pytest.raises(RobotracerError, match='rendering process is gone'):
+            there.render(view)
+    finally:
+        there.close()
+
+
+def test_the_rendering_process_ends_with_its_owner():
+    code = ('import os, sys\n'
+            'from robotracer_ros.sim.camera import RemoteCamera\n'
+            'camera = RemoteCamera()\n'
+            'print(camera.pid, flush=True)\n'
+            'sys.stdin.readline()\n'
+            'os._exit(9)\n')  # no clean-up of any kind
+    owner = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    pid = int(owner.stdout.readline())
+    assert alive(pid)
+    owner.communicate('\n')
+    deadline = time.monotonic() + 30
+    while alive(pid):
+        assert time.monotonic() < deadline, f'renderer {pid} outlived its owner'
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as f:
+            return f.read().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
