@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -21,8 +22,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-import yaml
 
 from robotracer_ros.errors import MissingPackageError, RobotracerError
 from robotracer_ros.nodes.graph import NodeSpec, bringup, parse_arguments
@@ -187,7 +186,8 @@ def command(spec: NodeSpec, folder: Path) -> list[str]:
         words += ['--params-file', str(file)]
     if spec.parameters:
         path = folder / f'{spec.name}.yaml'
-        path.write_text(yaml.safe_dump({'/**': {'ros__parameters': dict(spec.parameters)}}),
+        # JSON is YAML with every string in quotes: ROS's parser reads a bare 1e3 as a number.
+        path.write_text(json.dumps({'/**': {'ros__parameters': dict(spec.parameters)}}),
                         encoding='utf-8')
         words += ['--params-file', str(path)]
     return words
