@@ -61,7 +61,8 @@ REQUIRES = [
     'transformers>=5',
     'trimesh',
     'typer',
-    'ur-analytic-ik',
+    # No wheels for later Pythons, and its source fetches Eigen from a host while it builds.
+    'ur-analytic-ik; python_version < "3.12"',
     'viser',
     'xacro',
 ]

@@ -6,7 +6,8 @@ The names come from setup.py (install_requires and the extras), the versions fro
 
     .venv/bin/python -m pip install -U -e '.[wheels,test,dev]' && .venv/bin/python .ci/lock.py
 
-A package that only another Python version needs goes into OTHER_PYTHONS below.
+Run it on Python 3.11, which the versions are chosen for; a marker of setup.py (a package that other
+Pythons do not get) is carried over.
 With --check nothing is written, and the exit status says whether the files are up to date.
 """
 
@@ -25,7 +26,6 @@ TOOLS = ['pip', 'setuptools', 'wheel']
 # The interfaces are built from the checkout; torch brings its own CUDA packages where its build
 # wants them, and pinning those would force gigabytes on machines without a GPU.
 OWN = {'robotracer-msgs', 'robotracer-ros'}
-OTHER_PYTHONS: list[str] = []
 
 HEAD = """# Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
@@ -73,11 +73,15 @@ def render() -> dict[str, str]:
         'requirements.lock': (run, 'What ./run installs: all of robotracer and ROS 2 from pip.'),
         'requirements-dev.lock': (dev, 'What ./run test adds: tests, linters, colcon, export.'),
     }
+    # install_requires with a marker of their own; those of extras all end in `extra == ...`.
+    markers = {
+        canonicalize_name(r.name): f'; {r.marker}'
+        for r in map(Requirement, metadata.distribution(PACKAGE).requires or [])
+        if r.marker is not None and 'extra' not in str(r.marker)
+    }
     texts = {}
     for name, (pins, what) in heads.items():
-        lines = [f'{n}=={v}' for n, v in pins.items()]
-        if name == 'requirements.lock':
-            lines += OTHER_PYTHONS
+        lines = [f'{n}=={v}{markers.get(n, "")}' for n, v in pins.items()]
         texts[name] = HEAD.format(what=what) + '\n'.join(sorted(lines)) + '\n'
     return texts
 

@@ -322,7 +322,8 @@ def check_machine() -> None:
         print(f'run: {package} is needed: {reason}', file=sys.stderr)
     line = f'apt-get install -y --no-install-recommends {packages}'
     if os.geteuid() != 0 or not shutil.which('apt-get'):
-        raise SetupError(f'run this line, then the same command again:\n    sudo {line}')
+        raise SetupError('run this line, then the same command again:\n'
+                         f'    sudo apt-get update && sudo {line}')
     env = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
     with Progress(f'run: {line}'):
         for argv in (['apt-get', 'update', '-q'], line.split()):
