@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import rclpy
 from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from visualization_msgs.msg import Marker, MarkerArray
 
 from robotracer_msgs.msg import Trace as TraceMsg
-from robotracer_ros.errors import InputError, RobotracerError
+from robotracer_ros.errors import InputError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import Trace
 from robotracer_ros.geometry.transforms import apply
@@ -27,6 +29,7 @@ from robotracer_ros.nodes.images import image_to_depth, image_to_rgb, info_to_ca
 from robotracer_ros.nodes.instruction_client import InstructionClient, Progress
 from robotracer_ros.nodes.parameters import NodeParameters, ParameterSpec
 from robotracer_ros.nodes.qos import make_qos
+from robotracer_ros.nodes.runner import run_node
 from robotracer_ros.nodes.transforms import TransformListener, TransformTree, parse_extrinsics
 from robotracer_ros.viz.overlay import draw_trace
 from robotracer_ros.viz.robot import RobotMeshes
@@ -64,19 +67,19 @@ PARAMETERS = (
         maximum=30.0,
         read_only=True,
     ),
-    ParameterSpec('color_topic', '/camera/color/image_raw', 'Colour image.', read_only=True),
+    ParameterSpec('color_topic', 'camera/color/image_raw', 'Colour image.', read_only=True),
     ParameterSpec(
         'depth_topic',
-        '/camera/aligned_depth_to_color/image_raw',
+        'camera/aligned_depth_to_color/image_raw',
         'Depth on the grid of the colour image.',
         read_only=True,
     ),
-    ParameterSpec('info_topic', '/camera/color/camera_info', 'Intrinsics of both.', read_only=True),
-    ParameterSpec('trace_topic', '/perception/trace', 'Traces to show.', read_only=True),
-    ParameterSpec('plan_topic', '/planner/markers', 'Markers of the plan to show.', read_only=True),
+    ParameterSpec('info_topic', 'camera/color/camera_info', 'Intrinsics of both.', read_only=True),
+    ParameterSpec('trace_topic', 'perception/trace', 'Traces to show.', read_only=True),
+    ParameterSpec('plan_topic', 'planner/markers', 'Markers of the plan to show.', read_only=True),
     ParameterSpec(
         'action',
-        '/planner/execute_instruction',
+        'planner/execute_instruction',
         'Action that carries out what is typed.',
         read_only=True,
     ),
@@ -118,7 +121,7 @@ class ViewerNode(Node):
         self.create_subscription(Image, text('color_topic'), self._on_color, newest)
         self.create_subscription(Image, text('depth_topic'), self._on_depth, newest)
         self.create_subscription(CameraInfo, text('info_topic'), self._on_info, newest)
-        self.create_subscription(JointState, '/joint_states', self._on_joints, newest)
+        self.create_subscription(JointState, 'joint_states', self._on_joints, newest)
         self.create_subscription(
             TraceMsg, text('trace_topic'), self._on_trace, 1, callback_group=group
         )
@@ -252,18 +255,10 @@ class ViewerNode(Node):
             return None
 
 
-def main() -> None:
-    """Run the node until it is interrupted."""
-    rclpy.init()
-    try:
-        node = ViewerNode()
-        executor = MultiThreadedExecutor(3)
-        executor.add_node(node)
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RobotracerError as error:
-        rclpy.logging.get_logger('viewer').fatal(f'{error.name} ({error.code}): {error}')
-        raise SystemExit(1) from error
-    finally:
-        rclpy.try_shutdown()
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the viewer node as a process."""
+    return run_node(ViewerNode, args, lambda: MultiThreadedExecutor(3))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
