@@ -20,8 +20,10 @@ ROOMS: dict[str, set[str]] = {
     'planning': {'geometry', 'tracer', 'scene'},
     'control': {'geometry', 'tracer', 'scene', 'planning'},
     'sim': {'geometry'},
-    'data': {'geometry', 'tracer.text', 'scene', 'planning', 'sim'},
-    'training': {'geometry', 'tracer', 'data'},
+    # Text and prompts are the light half of the tracer: no torch.
+    'data': {'geometry', 'tracer.text', 'tracer.prompts', 'scene', 'planning', 'sim'},
+    # Dense targets are rendered while training.
+    'training': {'geometry', 'tracer', 'data', 'sim'},
     'viz': {'geometry', 'planning.base'},
     'bench': {'geometry', 'tracer', 'scene', 'planning', 'control', 'sim', 'data', 'training',
               'viz'},
@@ -31,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
 # Modules beside the rooms that any room may use, and that use no room themselves.
 GROUND = {'errors', 'resources', 'robot_description', 'modes'}
 # Modules beside the rooms that tie them together; nothing imports these.
-TOP = {'cli', 'doctor', '__main__', 'bootstrap'}
+TOP = {'cli', 'doctor', 'trace_files', '__main__', 'bootstrap'}
 
 # Third-party packages that only some places may import.
 ROS = ('rclpy', 'rosidl_runtime_py', 'launch', 'launch_ros', 'tf2_ros', 'tf2_py')
