@@ -17,7 +17,6 @@ NODES = {
     'planner_node': 'robotracer_ros.nodes.planner_node:main',
     'sim_node': 'robotracer_ros.nodes.sim_node:main',
     'viewer_node': 'robotracer_ros.nodes.viewer_node:main',
-    'viewer_node': 'robotracer_ros.nodes.viewer_node:main',
 }
 
 # ROS 2 itself, from pip: an extra, because on a ROS installation these names do not exist.
