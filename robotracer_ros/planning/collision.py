@@ -162,14 +162,28 @@ class Checker:
                                dtype=bool)
 
     def with_rules(self, old: Rules, new: Rules) -> Checker:
-        """Return a new checker of the same bodies with the margins of ``new`` where they were those of ``old``, else half."""
+        """Return a new checker of the same bodies with the margins of ``new`` where they were those of ``old``.
+
+        Margins that were changed since are reduced by a third.
+        """
         other = object.__new__(Checker)
         other.__dict__.update(self.__dict__)
         other._broad = None
-        margins = 0.5 * self._margins
+        margins = 0.65 * self._margins
         for before, after in ((old.margin, new.margin), (old.contact, new.contact), (old.own, new.own)):
             margins[self._margins == before] = after
         other._margins = margins
+        return other
+
+    def eased(self, factor: float = 0.75) -> Checker:
+        """Return this checker with smaller margins to everything outside of the robot.
+
+        A sampled way is checked again between its samples, and rounded: with the full margin that would refuse many.
+        """
+        other = object.__new__(Checker)
+        other.__dict__.update(self.__dict__)
+        other._broad = None
+        other._margins = np.where(self._margins > 0, factor * self._margins, self._margins)
         return other
 
     def relaxed_at(self, q: Matrix) -> Checker:
@@ -281,17 +295,20 @@ class CollisionScene:
         obstacles: (N, 3) centres of occupied voxels, planning frame.
         voxel: Edge of a voxel, metres.
         support_z: Height of the table, NaN when there is none.
+        skin_z: Height under which voxels are the skin of the table; ``support_z`` when None.
     """
 
     #: the table box lies this far below the measured height, which noise moves by millimetres
     SUPPORT_SLACK = 0.002
 
-    def __init__(self, robot: RobotGeometry, obstacles: Matrix, voxel: float, support_z: float) -> None:
+    def __init__(self, robot: RobotGeometry, obstacles: Matrix, voxel: float, support_z: float,
+                 skin_z: float | None = None) -> None:
         self.robot, self.voxel, self.support_z = robot, voxel, support_z
         centres = np.asarray(obstacles, dtype=float).reshape(-1, 3)
-        if np.isfinite(support_z):
+        skin = support_z if skin_z is None else skin_z
+        if np.isfinite(skin):
             # The table itself is a box; its voxels would only add a rough surface on top of it.
-            centres = centres[centres[:, 2] > support_z + 0.5 * voxel + 0.002]
+            centres = centres[centres[:, 2] > skin + 0.5 * voxel + 0.002]
         self.centres = centres
         self.tree = octree(centres, voxel)
 

@@ -46,9 +46,9 @@ class PlannerParameters:
     grip_squeeze_m: float = 0.010
     yaw_options_deg: tuple[float, ...] = (0, 45, -45, 90, -90, 135, -135, 180)
     max_grasps: int = 24
-    detour_s: float = 1.0
+    detour_s: float = 2.0
     simplify_s: float = 0.08
-    timeout_s: float = 6.0
+    timeout_s: float = 15.0
     sample_s: float = 0.008
     jerk_filter_s: float = 0.12
     seed: int = 1

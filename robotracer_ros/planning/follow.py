@@ -46,6 +46,7 @@ class Tools:
     def check_time(self, last: PlanningError | None = None) -> None:
         """Raise PlanningTimeoutError, with the last failure as a hint, when the deadline has passed."""
         if time.perf_counter() > self.deadline:
+            last = explained(last) if last else None
             hint = f'; last obstacle: {last}' if last else ''
             raise PlanningTimeoutError(f'planning took longer than {self.config.planner.timeout_s:g} s{hint}',
                                        waypoint=last.waypoint if last else -1,
@@ -131,15 +132,25 @@ def demand_free(tools: Tools, stroke: Stroke, path: Matrix, checker: Checker) ->
 
 
 def collision_error(stroke: Stroke, path: Matrix, q: Matrix, checker: Checker) -> PathInCollisionError:
-    """Describe a collision at ``q`` (J,) on a stroke."""
+    """Describe a collision at ``q`` (J,) on a stroke; see :func:`explained` for the pair and the distance."""
     nearest = int(np.abs(path - q).max(axis=1).argmin())
-    contact = checker.contact(q)
     p = stroke.poses[nearest, :3, 3]
-    return PathInCollisionError(
-        f'{stroke.phase.name}: with the tool at ({p[0]:.3f}, {p[1]:.3f}, {p[2]:.3f}) m, {contact or "margin violated"}',
-        waypoint=int(stroke.waypoints[nearest]), phase=stroke.phase.name,
-        pair=[contact.first, contact.second] if contact else [], distance=contact.distance if contact else 0.0,
-        sample=nearest)
+    where = f'{stroke.phase.name}: with the tool at ({p[0]:.3f}, {p[1]:.3f}, {p[2]:.3f}) m'
+    waypoint, phase = int(stroke.waypoints[nearest]), stroke.phase.name
+
+    def explain() -> PathInCollisionError:
+        contact = checker.contact(q)
+        return PathInCollisionError(f'{where}, {contact or "margin violated"}', waypoint=waypoint, phase=phase,
+                                    pair=[contact.first, contact.second] if contact else [],
+                                    distance=contact.distance if contact else 0.0)
+
+    return PathInCollisionError(f'{where}: collision', waypoint=waypoint, phase=phase, explain=explain)
+
+
+def explained(error: PlanningError) -> PlanningError:
+    """Return the error with link pair and distance. Finding them takes longer than a check, so only the reported error gets them."""
+    explain = error.details.pop('explain', None)
+    return explain() if explain is not None else error
 
 
 def reach(tools: Tools, start: Matrix, goal: Matrix, checker: Checker) -> Matrix:
@@ -166,14 +177,16 @@ def reach(tools: Tools, start: Matrix, goal: Matrix, checker: Checker) -> Matrix
         corners = joint_detour(checker, start, goal, limits.lower, limits.upper, p.check_step_rad, p.detour_s, p.simplify_s,
                                p.seed)
         if corners is not None:
+            eased = checker.eased()
             for radius in (JOINT_CORNER, JOINT_CORNER / 4, 0.0):
                 path = polyline(corners, np.zeros(len(corners), np.int64), radius, 0.05)[0]
-                if checker.first_hit(densify(path, p.check_step_rad)) is None:
+                if eased.first_hit(densify(path, p.check_step_rad)) is None:
                     return path
     contact = checker.contact(direct[hit])
     raise PathInCollisionError(f'REACH: the straight way is blocked ({contact or "margin violated"}) and no detour was found '
                                f'in {p.detour_s:g} s', phase='REACH',
-                               pair=[contact.first, contact.second] if contact else [])
+                               pair=[contact.first, contact.second] if contact else [],
+                               distance=contact.distance if contact else 0.0)
 
 
 def _line(start: Matrix, goal: Matrix) -> Matrix:

@@ -15,13 +15,15 @@ from robotracer_ros.planning.base import Phase
 from robotracer_ros.planning.bypass import Bypass
 from robotracer_ros.planning.collision import Checker
 from robotracer_ros.planning.correct import CorrectedTrace
-from robotracer_ros.planning.follow import Solved, Tools, demand_free, follow, reach, seeds
+from robotracer_ros.planning.follow import Solved, Tools, demand_free, explained, follow, reach, seeds
 from robotracer_ros.planning.segments import Stroke, carry_stroke, with_turn
 
 Matrix = NDArray[np.float64]
 
 #: arm branches that are tried per orientation
 BRANCHES = 4
+#: shares of the corner radius that are tried on a detour
+ROUNDINGS = (1.0, 0.4, 0.1)
 
 
 def orientation(tools: Tools, start: Matrix) -> Matrix:
@@ -71,10 +73,8 @@ def solve(tools: Tools, checker: Checker, trace: CorrectedTrace, start: Matrix, 
                     first = first or e
                     if detour and e.details.get('phase') == Phase.CARRY.name:
                         try:
-                            way = Bypass(tools, checker, trace.points[0], pose, q)
-                            other = carry_stroke(*way.corners(nodes, marks, e), pose, trace.points[0], opening, p,
-                                                 carrying=False)
-                            return _from(tools, checker, other, q, start, opening), None
+                            corners = Bypass(tools, checker, trace.points[0], pose, q).corners(nodes, marks, e)
+                            return _rounded(tools, checker, corners, pose, trace.points[0], q, start, opening), None
                         except (UnreachableError, PathInCollisionError) as again:
                             first = first or again
                     if allow_partial and cut is None:
@@ -84,11 +84,24 @@ def solve(tools: Tools, checker: Checker, trace: CorrectedTrace, start: Matrix, 
                 except PlanningTimeoutError:
                     if cut is None:
                         raise
-                    return cut, first
+                    return cut, explained(first) if first else first
     assert first is not None  # every round above either returned or failed
     if cut is not None:
-        return cut, first
-    raise first
+        return cut, explained(first)
+    raise explained(first)
+
+
+def _rounded(tools: Tools, checker: Checker, corners: tuple[Matrix, NDArray[np.int64]], pose: Matrix, point: Matrix, q: Matrix,
+             start: Matrix, opening: float) -> tuple[Solved, ...]:
+    """Follow a detour with its corners rounded as far as there is room."""
+    for i, rounding in enumerate(ROUNDINGS):
+        stroke = carry_stroke(*corners, pose, point, opening, tools.config.planner, carrying=False, rounding=rounding)
+        try:
+            return _from(tools, checker.eased(), stroke, q, start, opening)
+        except PathInCollisionError:
+            if i == len(ROUNDINGS) - 1:
+                raise
+    raise AssertionError('unreachable')
 
 
 def _from(tools: Tools, checker: Checker, stroke: Stroke, q: Matrix, start: Matrix, opening: float) -> tuple[Solved, ...]:

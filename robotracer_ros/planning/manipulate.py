@@ -23,7 +23,7 @@ from robotracer_ros.planning.base import Grip, Phase
 from robotracer_ros.planning.bypass import Bypass
 from robotracer_ros.planning.collision import Body, Checker, CollisionScene, Rules, box
 from robotracer_ros.planning.correct import CorrectedTrace
-from robotracer_ros.planning.follow import Solved, Tools, demand_free, follow, reach, seeds
+from robotracer_ros.planning.follow import Solved, Tools, collision_error, demand_free, explained, follow, reach, seeds
 from robotracer_ros.planning.segments import (
     Stroke,
     carry_centres,
@@ -44,6 +44,8 @@ TURNED_GRASPS = 4
 BRANCHES = 4
 #: the skin of a surface is ignored this far around the object's footprint, metres: room for the jaws
 PATCH_ROOM = 0.05
+#: shares of the corner radius that are tried on a detour
+ROUNDINGS = (1.0, 0.4, 0.1)
 #: how far a failure got; the furthest one is reported
 _STAGES = ('grasp', 'place', 'carry', 'reach')
 
@@ -94,7 +96,7 @@ class Manipulation:
         self._tools, self._space, self._rules, self._trace = tools, space, rules, trace
         self._thing, self._start = thing, start
         self._parameters = tools.config.planner
-        self._failures: list[tuple[int, PlanningError]] = []
+        self._failures: list[tuple[float, PlanningError]] = []
         extents, pose = thing.extents, thing.pose
         room = extents + 2 * PATCH_ROOM
         self._object = Body('object', box(extents), pose)
@@ -161,9 +163,9 @@ class Manipulation:
             for turn in turns[1:]:
                 yield c, turn, True
 
-    def fail(self, stage: str, error: PlanningError) -> None:
-        """Remember a failure and how far it got."""
-        self._failures.append((_STAGES.index(stage), error))
+    def fail(self, stage: str, error: PlanningError, plain: bool = True) -> None:
+        """Remember a failure and how far it got; without a turn of the object (``plain``) it says most to a person."""
+        self._failures.append((_STAGES.index(stage) if plain else 0.5, error))
 
     def _furthest(self) -> PlanningError | None:
         """Return the failure of the attempt that got furthest, the first of them."""
@@ -174,6 +176,7 @@ class Manipulation:
 
     def _verdict(self, tried: Sequence[_Candidate]) -> PlanningError:
         error = self._furthest()
+        error = explained(error) if error is not None else None
         if error is None or not any(c.graspable for c in tried):
             why = f': {error}' if error else ''
             return NoGraspError(f'none of {len(tried)} grasp candidates is reachable and free of collision{why}', waypoint=0,
@@ -274,7 +277,7 @@ class _Candidate:
             except (UnreachableError, PathInCollisionError) as e:
                 phase = str(e.details.get('phase', Phase.CARRY.name))
                 self._outcomes[i, turn] = 'detour' if detour else phase
-                self._m.fail({'CARRY': 'carry', 'REACH': 'reach'}.get(phase, 'place'), e)
+                self._m.fail({'CARRY': 'carry', 'REACH': 'reach'}.get(phase, 'place'), e, turn == 0.0)
                 self._m._tools.check_time(e)
         return None
 
@@ -282,30 +285,63 @@ class _Candidate:
         m = self._m
         after_lift = prefix[1].path[-1]
         carry, ends = self._strokes(with_turn(m._corners, turn), m._marks)
+        self._demand_ends(ends, after_lift, turn)
         try:
             solved = self._deliver(carry, ends, after_lift, turn)
         except (UnreachableError, PathInCollisionError) as e:
             if not detour or e.details.get('phase') != Phase.CARRY.name:
                 raise
-            way = Bypass(m._tools, self.checker('carry'), m._thing.pose[:3, 3], self.grasp.pose, after_lift)
-            carry, ends = self._strokes(*way.corners(with_turn(m._corners, turn), m._marks, e))
-            solved = self._deliver(carry, ends, after_lift, turn)
+            corners = Bypass(m._tools, self.checker('carry'), m._thing.pose[:3, 3], self.grasp.pose,
+                             after_lift).corners(with_turn(m._corners, turn), m._marks, e)
+            solved = self._rounded(corners, after_lift, turn)
         return self._assemble(prefix, solved, turn)
 
-    def _strokes(self, corners: Matrix, marks: NDArray[np.int64]) -> tuple[Stroke, tuple[Stroke, ...]]:
+    def _demand_ends(self, ends: tuple[Stroke, ...], start: Matrix, turn: float) -> None:
+        """Refuse quickly what cannot work: the place must be reachable in the branch of ``start``, and free.
+
+        Raises:
+            UnreachableError, PathInCollisionError: it is not.
+        """
+        if not ends:
+            return
+        place, tools = ends[0], self._m._tools
+        branch, checker = tools.ik.branch(start), self.checker('place')
+        with tools.clock('ik'):
+            for pose in place.poses[[-1, 0]]:
+                q = tools.ik.in_branch(pose, branch, start)
+                if q is None:
+                    x, y, z = pose[:3, 3]
+                    raise UnreachableError(f'PLACE: the tool cannot reach ({x:.3f}, {y:.3f}, {z:.3f}) m',
+                                           waypoint=int(place.waypoints[-1]), phase=Phase.PLACE.name)
+                if checker.hit(q):
+                    raise collision_error(place, np.stack([q]), q, checker)
+
+    def _rounded(self, corners: tuple[Matrix, NDArray[np.int64]], start: Matrix, turn: float) -> list[Solved]:
+        """Follow a detour with its corners rounded as far as there is room."""
+        for i, rounding in enumerate(ROUNDINGS):
+            try:
+                return self._deliver(*self._strokes(*corners, rounding), start, turn, self.checker('carry').eased())
+            except PathInCollisionError as e:
+                if i == len(ROUNDINGS) - 1 or e.details.get('phase') != Phase.CARRY.name:
+                    raise
+        raise AssertionError('unreachable')
+
+    def _strokes(self, corners: Matrix, marks: NDArray[np.int64], rounding: float = 1.0) -> tuple[Stroke, tuple[Stroke, ...]]:
         m = self._m
-        carry = carry_stroke(corners, marks, self.grasp.pose, m._thing.pose[:3, 3], self.closed, m._parameters)
+        carry = carry_stroke(corners, marks, self.grasp.pose, m._thing.pose[:3, 3], self.closed, m._parameters,
+                             rounding=rounding)
         if m._trace.ends_in_air:
             return carry, ()
         return carry, place_strokes(carry.poses[-1], len(m._trace.points) - 1, self.closed, self.released, m._parameters)
 
-    def _deliver(self, carry: Stroke, ends: tuple[Stroke, ...], start: Matrix, turn: float) -> list[Solved]:
+    def _deliver(self, carry: Stroke, ends: tuple[Stroke, ...], start: Matrix, turn: float,
+                 checker: Checker | None = None) -> list[Solved]:
         """Follow and check carry, place and retreat; the cheap ends first."""
         m = self._m
         paths = follow(m._tools, (carry, *ends), start)
         solved = [demand_free(m._tools, s, q, self.checker(s.phase.name.lower(), turn))
                   for s, q in zip(ends, paths[1:], strict=True)]
-        return [demand_free(m._tools, carry, paths[0], self.checker('carry')), *solved]
+        return [demand_free(m._tools, carry, paths[0], checker or self.checker('carry')), *solved]
 
     def _assemble(self, prefix: tuple[Solved, Solved], solved: Sequence[Solved], turn: float,
                   failed: PlanningError | None = None) -> Solution:
@@ -335,7 +371,8 @@ class _Candidate:
                     continue
                 cut = replace(carry, poses=carry.poses[:end], waypoints=carry.waypoints[:end])
                 solved = demand_free(m._tools, cut, path[:end], self.checker('carry'))
-                failed = m._furthest() or UnreachableError('the trace cannot be followed', waypoint=int(carry.waypoints[end]))
+                failed = m._furthest()
+                failed = explained(failed) if failed is not None else UnreachableError('the trace cannot be followed', waypoint=int(carry.waypoints[end]))
                 if failed.waypoint < 0:
                     failed.waypoint = int(carry.waypoints[end])
                 return self._assemble(prefix, [solved], 0.0, failed)

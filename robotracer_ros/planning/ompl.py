@@ -7,7 +7,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,11 @@ from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct
 from robotracer_ros.planning.follow import Solved, Tools
 from robotracer_ros.planning.ik import InverseKinematics, NumericIk, UrAnalyticIk
 from robotracer_ros.planning.manipulate import GraspPose, Manipulation
+from robotracer_ros.planning.recheck import Watched, remaining_clearance
 from robotracer_ros.planning.robot import ArmModel
-from robotracer_ros.scene.base import PlanningScene
+from robotracer_ros.planning.segments import goal_centre, placed_box
+from robotracer_ros.planning.self_filter import SelfFilter
+from robotracer_ros.scene.base import OrientedBox, PlanningScene
 
 Matrix = NDArray[np.float64]
 
@@ -39,16 +41,6 @@ HAND_LINKS = ('gripper_base_link', *robot_description.GRIPPER_CONTACT_LINKS)
 #: the hand around the tool centre point, jaws closed: fingers and housing, as (centre offset, half extents) upright
 HAND_ENVELOPE = Envelope(((np.array([0.0, 0.0, 0.035]), np.array([0.015, 0.015, 0.0475])),
                           (np.array([0.0, 0.0, 0.12]), np.array([0.072, 0.072, 0.04]))))
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What has to be remembered of a plan to check it again."""
-
-    plan: TimedPlan
-    carried: Body | None
-    openings: tuple[float, ...]
-    scene: PlanningScene
 
 
 class OmplPlanner(Planner):
@@ -65,7 +57,8 @@ class OmplPlanner(Planner):
         self._ik_name = ik
         self._robot: RobotGeometry | None = None
         self._ik: InverseKinematics | None = None
-        self._plans: OrderedDict[int, _Made] = OrderedDict()
+        self._filter: SelfFilter | None = None
+        self._plans: OrderedDict[int, Watched] = OrderedDict()
 
     @property
     def config(self) -> RobotConfig:
@@ -93,11 +86,12 @@ class OmplPlanner(Planner):
         arm = ArmModel(d.load_urdf(), self._config.limits, d.BASE_FRAME, d.TOOL_FRAME, d.TCP_FRAME,
                        (d.GRIPPER_JOINT, d.GRIPPER_MIMIC_JOINT))
         self._robot = RobotGeometry(arm, d.mesh_dirs(), d.disabled_pairs(), d.GRIPPER_CONTACT_LINKS, HAND_LINKS)
+        self._filter = SelfFilter(self._robot)
         self._ik = NumericIk(arm) if self._ik_name == 'numeric' else UrAnalyticIk(arm, self._ik_name)
 
     def close(self) -> None:
         """Free the models."""
-        self._robot = self._ik = None
+        self._robot = self._ik = self._filter = None
         self._plans.clear()
 
     def plan(self, request: PlanRequest) -> TimedPlan:
@@ -136,22 +130,43 @@ class OmplPlanner(Planner):
             search = Manipulation(tools, space, rules, trace, scene.moved.box, start)
             solution = search.solve(grasps, request.allow_partial)
             steps, failed, carried = solution.steps, solution.failed, solution.carried
-            corners, centre = search.corners, carried.pose[:3, 3]
+            corners, centre, turn = search.corners, carried.pose[:3, 3], solution.turn
         else:
             checker = space.checker(rules, request.gripper_opening)
             found, failed = free_tool.solve(tools, checker, trace, start, request.gripper_opening, request.allow_partial)
-            steps, carried, corners, centre = found, None, trace.points, None
+            steps, carried, corners, centre, turn = found, None, trace.points, None, 0.0
         solved = [s for s in steps if isinstance(s, Solved)]
         with tools.clock('verify'):
             checks = [s.checker.with_rules(rules, final) for s in solved]
         plan = assemble(tools, steps, checks, trace, centre, corners, start, speed, failed)
-        self._remember(plan, carried, tuple(s.stroke.opening for s in solved), scene)
+        stands: tuple[OrientedBox, ...] = ()
+        if objects and scene.moved is not None:
+            stands = (scene.moved.box,) if trace.ends_in_air else (
+                scene.moved.box, placed_box(scene.moved.box, goal_centre(trace, scene.moved.box, p), turn))
+        self._plans[id(plan)] = Watched(plan, tuple(s.stroke.opening for s in solved), carried,
+                                        None if scene.moved is None else scene.moved.box.extents, stands, scene.support_z,
+                                        scene.voxel_size)
+        while len(self._plans) > 4:
+            self._plans.popitem(last=False)
         return plan
 
     def clearance(self, plan: TimedPlan, step: int, time_s: float, depth: NDArray[np.float32], depth_camera: CameraModel,
                   base_from_camera: NDArray[np.float64]) -> float:
-        """Return the smallest distance (m) of the remaining plan to obstacles in a fresh depth image."""
-        raise NotImplementedError
+        """Return the smallest distance (m) of the remaining plan to obstacles in a fresh depth image, at most 0.10 m.
+
+        Only the ways to the object and along the trace count: gripping and placing touch things on purpose. The image may be
+        0.4 s old. Arguments as in the base class.
+
+        Raises:
+            InvalidParameterError: the plan is none of the last four of this planner.
+            InputError: a subclass, when the depth image is unusable.
+        """
+        watched = self._plans.get(id(plan))
+        if watched is None or watched.plan is not plan or self._filter is None:
+            raise InvalidParameterError('clearance was asked of a plan that is none of the last four of this planner')
+        room = self._config.workspace + np.array([[-0.1, -0.1, -0.05], [0.1, 0.1, 0.3]])
+        return remaining_clearance(self.robot, self._filter, watched, room, step, time_s, depth, depth_camera,
+                                   base_from_camera)
 
     def _loaded(self) -> tuple[RobotGeometry, InverseKinematics]:
         if self._robot is None or self._ik is None:
@@ -209,8 +224,3 @@ class OmplPlanner(Planner):
         else:
             around = HAND_ENVELOPE
         return correct(request, scene, c.planner, c.workspace, c.max_clamp_m, around)
-
-    def _remember(self, plan: TimedPlan, carried: Body | None, openings: tuple[float, ...], scene: PlanningScene) -> None:
-        self._plans[id(plan)] = _Made(plan, carried, openings, scene)
-        while len(self._plans) > 4:
-            self._plans.popitem(last=False)

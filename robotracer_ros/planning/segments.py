@@ -164,7 +164,7 @@ def with_turn(corners: Matrix, turn: float) -> Matrix:
 
 
 def carry_stroke(corners: Matrix, marks: NDArray[np.int64], grasp: Matrix, pick_centre: Matrix, opening: float,
-                 parameters: PlannerParameters, carrying: bool = True) -> Stroke:
+                 parameters: PlannerParameters, carrying: bool = True, rounding: float = 1.0) -> Stroke:
     """Return the tool path that carries the object along corners (M, 4) of its centre and scaled turn.
 
     Args:
@@ -174,8 +174,9 @@ def carry_stroke(corners: Matrix, marks: NDArray[np.int64], grasp: Matrix, pick_
         opening: Of the jaws, metres.
         parameters: Rounding and step.
         carrying: An object is in the gripper.
+        rounding: Share of ``corner_radius_m`` to round with.
     """
-    samples, labels = polyline(corners, marks, parameters.corner_radius_m, parameters.path_step_m)
+    samples, labels = polyline(corners, marks, rounding * parameters.corner_radius_m, parameters.path_step_m)
     poses = moved_poses(samples[:, :3], samples[:, 3] / TURN_SCALE, pick_centre, grasp)
     return Stroke(Phase.CARRY, poses, labels, opening, carrying=carrying)
 
