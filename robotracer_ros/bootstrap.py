@@ -52,10 +52,16 @@ def files_under(*folders: Path) -> list[Path]:
 
 
 class Progress:
-    """One line that says what is being done and for how long; on a pipe, a line now and then."""
+    """One line that says what is being done and for how long; on a pipe, a line now and then.
 
-    def __init__(self, title: str) -> None:
+    Args:
+        title: What is being done.
+        poll: Called with the newest note at every tick; returns the text to show in its place.
+    """
+
+    def __init__(self, title: str, poll: Callable[[str], str] | None = None) -> None:
         self.title = title
+        self.poll = poll
         self.note = ''
         self.tty = sys.stderr.isatty()
         self._stop = threading.Event()
@@ -77,7 +83,8 @@ class Progress:
 
     def _show(self) -> None:
         seconds = int(time.monotonic() - self._began)
-        text = f'{self.title} {seconds // 60}:{seconds % 60:02d} {self.note}'
+        note = self.poll(self.note) if self.poll and not self._stop.is_set() else self.note
+        text = f'{self.title} {seconds // 60}:{seconds % 60:02d} {note}'
         if self.tty:
             width = shutil.get_terminal_size().columns - 1
             print(f'\r{text[:width]:{width}}', end='', file=sys.stderr, flush=True)
@@ -140,13 +147,15 @@ class Environment:
         return [k for k, v in self.wanted(dev).items() if stamped.get(k) != v]
 
     def command(self, title: str, argv: list[str | Path],
-                watch: Callable[[str], str | None] | None = None) -> None:
+                watch: Callable[[str], str | None] | None = None,
+                poll: Callable[[str], str] | None = None) -> None:
         """Run one step with its output in the log.
 
         Args:
             title: Text of the progress line.
             argv: Command line.
             watch: Turns a line of output into a short note, or None to keep the last one.
+            poll: As in Progress.
 
         Raises:
             SetupError: The command failed; the text ends with the last lines of its output.
@@ -154,7 +163,7 @@ class Environment:
         env = {**os.environ, 'PIP_USER': '0', 'PIP_DISABLE_PIP_VERSION_CHECK': '1',
                'PIP_NO_INPUT': '1', 'AMENT_PREFIX_PATH': str(self.venv), 'LC_ALL': 'C.UTF-8'}
         log_path = self.venv / LOG
-        with open(log_path, 'a', encoding='utf-8') as log, Progress(title) as progress:
+        with open(log_path, 'a', encoding='utf-8') as log, Progress(title, poll) as progress:
             print(f'\n=== {time.strftime("%F %T")} {argv}', file=log, flush=True)
             process = subprocess.Popen(
                 [os.fspath(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -177,9 +186,10 @@ class Environment:
                                             f'The whole log is {log_path}']))
 
     def pip(self, title: str, *args: str | Path,
-            watch: Callable[[str], str | None] | None = None) -> None:
-        """Run pip inside the environment."""
-        self.command(title, [self.python, '-m', 'pip', 'install', *args], watch)
+            watch: Callable[[str], str | None] | None = None,
+            poll: Callable[[str], str] | None = None) -> None:
+        """Run pip inside the environment; arguments as in command()."""
+        self.command(title, [self.python, '-m', 'pip', 'install', *args], watch, poll)
 
     def usable(self) -> bool:
         """Say whether the folder holds a working environment that belongs to this place."""
@@ -190,13 +200,17 @@ class Environment:
         except (OSError, subprocess.CalledProcessError):
             return False
 
+    def packages(self) -> list[Path]:
+        """List the metadata folders of the installed packages."""
+        return list(self.venv.glob('lib/python3*/site-packages/*.dist-info'))
+
     def drop_torn_packages(self) -> None:
         """Remove the metadata of packages whose unpacking was cut off, so that pip redoes them.
 
         A wheel brings a RECORD of its own, which is unpacked before the files are moved in place.
         pip's last act is to replace it by one that also lists INSTALLER.
         """
-        for info in self.venv.glob('lib/python3*/site-packages/*.dist-info'):
+        for info in self.packages():
             record = info / 'RECORD'
             if not (record.is_file() and f'{info.name}/INSTALLER,' in record.read_text()):
                 shutil.rmtree(info)
@@ -219,7 +233,15 @@ class Environment:
             return None
 
         self.drop_torn_packages()
-        self.pip(title, '-r', lock, watch=watch)
+        before = len(self.packages())
+
+        def poll(note: str) -> str:
+            # pip is silent while it unpacks, which is the longest part.
+            if not note.startswith('unpacking'):
+                return note
+            return f'{note}, {len(self.packages()) - before} done'
+
+        self.pip(title, '-r', lock, watch=watch, poll=poll)
 
     def build_messages(self, title: str) -> None:
         """Compile our messages, and the ones that no wheel brings, into the environment."""
