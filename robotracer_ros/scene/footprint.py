@@ -95,6 +95,20 @@ def least_rectangle(hull: Matrix) -> Rectangle:
     return Rectangle(centre, np.maximum(sides[k, ::-1], 1e-4), yaw + np.pi / 2)
 
 
+def principal_direction(hull: Matrix) -> float:
+    """Return the angle (rad) of the longer axis of inertia of a polygon (K, 2)."""
+    a, b = hull, np.roll(hull, -1, axis=0)
+    cross = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    total = cross.sum() / 2
+    centre = ((a + b) * cross[:, None]).sum(axis=0) / (6 * total)
+    a, b = a - centre, b - centre
+    cross = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    xx = np.sum(cross * (a[:, 0] ** 2 + a[:, 0] * b[:, 0] + b[:, 0] ** 2))
+    yy = np.sum(cross * (a[:, 1] ** 2 + a[:, 1] * b[:, 1] + b[:, 1] ** 2))
+    xy = np.sum(cross * (2 * a[:, 0] * a[:, 1] + a[:, 0] * b[:, 1] + b[:, 0] * a[:, 1] + 2 * b[:, 0] * b[:, 1])) / 2
+    return float(np.arctan2(2 * xy, xx - yy) / 2)
+
+
 def width_across(points: Matrix, yaw: float) -> tuple[float, float]:
     """Return the lowest and highest coordinate (m) of points (N, 2) along the direction ``yaw``."""
     along = points @ np.array([np.cos(yaw), np.sin(yaw)])

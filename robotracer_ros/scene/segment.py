@@ -23,7 +23,7 @@ from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import apply, invert, make_transform, rotation_about
 from robotracer_ros.scene.base import ObjectSegment, OrientedBox
 from robotracer_ros.scene.cloud import upward
-from robotracer_ros.scene.footprint import area_of, hull_of, inside, least_rectangle, thin
+from robotracer_ros.scene.footprint import Rectangle, area_of, hull_of, inside, least_rectangle, principal_direction, thin
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -44,7 +44,7 @@ class SegmentParameters:
 
     search_px: float = 14.0
     min_height: float = 0.006
-    max_step: float = 0.012
+    max_step: float = 0.014
     max_extent: float = 0.45
     min_pixels: int = 25
     min_width: float = 0.022
@@ -52,13 +52,23 @@ class SegmentParameters:
 
 @dataclass(frozen=True)
 class _View:
-    """One depth image as the functions below need it; flat arrays over the pixels."""
+    """The part of a depth image around the seed, as the functions below need it.
+
+    Attributes:
+        points, depth, valid, elevated: Cloud (H, W, 3), depth, and masks (H, W) of that part.
+        links: (2, L) flat indices of neighbouring elevated pixels that are near in space.
+        focal: Focal length, px.
+        eye: (3,) camera position in the planning frame.
+        support_z: Height of the table.
+    """
 
     points: NDArray[np.float32]
     depth: NDArray[np.float32]
+    valid: Mask
     elevated: Mask
-    camera: CameraModel
-    base_from_camera: Matrix
+    links: NDArray[np.int64]
+    focal: float
+    eye: Matrix
     support_z: float
 
 
@@ -93,28 +103,34 @@ def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], came
     base = float(support_z) if np.isfinite(support_z) else float(np.nanmin(np.where(valid, points[..., 2], np.nan)))
     with np.errstate(invalid='ignore'):
         elevated = valid & (points[..., 2] > base + p.min_height)
-    view = _View(points, depth, elevated, camera, base_from_camera, base)
-    seed = _nearest_elevated(view, valid, u, v, p, seed_uv)
-    region = _grow(view, _window(view, seed, p), seed, p)
+    found = _nearest_elevated(points, valid, elevated, base, u, v, p, seed_uv)
+    part = _window(elevated, found)
+    seed = (found[0] - part[0].start, found[1] - part[1].start)
+    view = _View(points[part], depth[part], valid[part], elevated[part],
+                 _links(points[part], depth[part], elevated[part], p.max_step), camera.fx, base_from_camera[:3, 3], base)
+    region = _grow(view, view.elevated, seed)
     region, floor = _separate(view, region, seed, p)
-    region = _absorb(view, region, p)
+    back = hidden_points(view.points[region].astype(float), depth, camera, base_from_camera)
+    region = _absorb(view, region, back, p)
     if region.sum() < p.min_pixels:
-        raise ObjectNotFoundError(f'the thing at pixel ({seed[1]}, {seed[0]}) covers {int(region.sum())} pixels: '
+        raise ObjectNotFoundError(f'the thing at pixel ({found[1]}, {found[0]}) covers {int(region.sum())} pixels: '
                                   f'must be at least {p.min_pixels}', waypoint=0, pixels=int(region.sum()))
     if floor is None:
-        floor = _contact_height(view, region, valid)
-    cloud = points[region].astype(float)
+        floor = _contact_height(view, region)
+    cloud = view.points[region].astype(float)
     size = np.ptp(cloud, axis=0)
     if max(size) > p.max_extent:
-        raise ObjectNotFoundError(f'the thing at pixel ({seed[1]}, {seed[0]}) is {max(size):.2f} m large: '
+        raise ObjectNotFoundError(f'the thing at pixel ({found[1]}, {found[0]}) is {max(size):.2f} m large: '
                                   f'must be at most {p.max_extent:g} m', waypoint=0, extent=float(max(size)))
-    return ObjectSegment(cloud, estimate_box(cloud, floor, depth, camera, base_from_camera), region)
+    mask = np.zeros(depth.shape, bool)
+    mask[part] = region
+    return ObjectSegment(cloud, estimate_box(cloud, floor, depth, camera, base_from_camera), mask)
 
 
-def _nearest_elevated(view: _View, valid: Mask, u: float, v: float, p: SegmentParameters,
-                      seed_uv: tuple[float, float]) -> tuple[int, int]:
+def _nearest_elevated(points: NDArray[np.float32], valid: Mask, elevated: Mask, support_z: float, u: float, v: float,
+                      p: SegmentParameters, seed_uv: tuple[float, float]) -> tuple[int, int]:
     """Return row and column of the elevated pixel nearest to (u, v)."""
-    h, w = view.depth.shape
+    h, w = valid.shape
     reach = p.search_px * w / 320
     r0, r1 = max(0, int(v - reach)), min(h, int(v + reach) + 2)
     c0, c1 = max(0, int(u - reach)), min(w, int(u + reach) + 2)
@@ -125,11 +141,11 @@ def _nearest_elevated(view: _View, valid: Mask, u: float, v: float, p: SegmentPa
         raise InvalidDepthError(f'no usable depth within {reach:.0f} px of the seed (u, v) = '
                                 f'({seed_uv[0]:g}, {seed_uv[1]:g})', seed=[float(seed_uv[0]), float(seed_uv[1])])
     # A lone pixel is noise; its neighbours must stand up too.
-    solid = ndimage.uniform_filter(view.elevated[r0:r1, c0:c1].astype(np.float32), 3, mode='nearest') > 0.6
-    found = view.elevated[r0:r1, c0:c1] & solid & near
+    solid = ndimage.uniform_filter(elevated[r0:r1, c0:c1].astype(np.float32), 3, mode='nearest') > 0.6
+    found = elevated[r0:r1, c0:c1] & solid & near
     if not found.any():
-        z = view.points[r0:r1, c0:c1, 2][valid[r0:r1, c0:c1] & near]
-        top = float(z.max()) - view.support_z
+        z = points[r0:r1, c0:c1, 2][valid[r0:r1, c0:c1] & near]
+        top = float(z.max()) - support_z
         raise ObjectNotFoundError(f'nothing stands up from the support within {reach:.0f} px of (u, v) = '
                                   f'({seed_uv[0]:g}, {seed_uv[1]:g}): the highest point is {1000 * top:.1f} mm above it, '
                                   f'must be more than {1000 * p.min_height:.0f} mm', waypoint=0,
@@ -138,42 +154,49 @@ def _nearest_elevated(view: _View, valid: Mask, u: float, v: float, p: SegmentPa
     return r0 + k // (c1 - c0), c0 + k % (c1 - c0)
 
 
-def _window(view: _View, seed: tuple[int, int], p: SegmentParameters) -> Mask:
-    """Limit the work to what an object of the largest size can cover in the image."""
-    h, w = view.depth.shape
-    reach = int(np.ceil(p.max_extent * 1.2 * max(view.camera.fx, view.camera.fy) / float(view.depth[seed])))
-    window = np.zeros((h, w), bool)
-    window[max(0, seed[0] - reach):seed[0] + reach + 1, max(0, seed[1] - reach):seed[1] + reach + 1] = True
-    return window & view.elevated
+def _window(elevated: Mask, seed: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of everything that touches the seed's elevated blob in the image, and some margin."""
+    labels, _ = ndimage.label(ndimage.binary_dilation(elevated, np.ones((3, 3), bool)))
+    rows, columns = ndimage.find_objects((labels == labels[seed]).astype(np.uint8))[0]
+    return (slice(max(0, rows.start - 8), min(elevated.shape[0], rows.stop + 8)),
+            slice(max(0, columns.start - 8), min(elevated.shape[1], columns.stop + 8)))
 
 
-def _components(view: _View, mask: Mask, step: float) -> NDArray[np.int64]:
-    """Number the pieces of a mask whose neighbouring pixels are near in space; -1 outside. (H, W)."""
-    index = np.full(mask.shape, -1, np.int64)
-    count = int(mask.sum())
-    index[mask] = np.arange(count)
-    firsts, seconds = [], []
+def _links(points: NDArray[np.float32], depth: NDArray[np.float32], mask: Mask, step: float) -> NDArray[np.int64]:
+    """Return flat index pairs (2, L) of neighbouring pixels of a mask that are near in space.
+
+    Pixels may be missing (holes at depth edges), so that neighbours are looked for up to two pixels away.
+    """
     h, w = mask.shape
-    # One pixel may be missing between two of a surface (a hole in the depth): also look two pixels away.
-    for dv, du in ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)):
+    index = np.arange(h * w).reshape(h, w)
+    pairs = []
+    for dv, du in ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (1, 2), (2, 1), (1, -2), (2, -1)):
         a = (slice(0, h - dv), slice(max(0, -du), w - max(0, du)))
         b = (slice(dv, h), slice(max(0, du), w - max(0, -du)))
-        both = mask[a] & mask[b]
-        pa, pb = view.points[a][both], view.points[b][both]
-        limit = step * np.maximum(1.0, view.depth[a][both]) * max(1, np.hypot(dv, du) * 0.75)
-        close = np.sum((pa - pb) ** 2, axis=1) < limit * limit
-        firsts.append(index[a][both][close])
-        seconds.append(index[b][both][close])
-    i, j = np.concatenate(firsts), np.concatenate(seconds)
-    _, labels = connected_components(coo_matrix((np.ones(len(i), np.int8), (i, j)), shape=(count, count)), directed=False)
-    out = np.full(mask.shape, -1, np.int64)
-    out[mask] = labels
-    return out
+        limit = np.float32(step * max(1.0, 0.75 * float(np.hypot(dv, du)))) * np.maximum(np.float32(1), depth[a])
+        gap = points[a] - points[b]
+        close = np.einsum('ijk,ijk->ij', gap, gap) < limit * limit
+        close &= mask[a] & mask[b]
+        pairs.append(np.stack([index[a][close], index[b][close]]))
+    return np.concatenate(pairs, axis=1)
 
 
-def _grow(view: _View, mask: Mask, seed: tuple[int, int], p: SegmentParameters) -> Mask:
+def _components(view: _View, mask: Mask) -> NDArray[np.int64]:
+    """Number the pieces of a mask (H, W) whose neighbouring pixels are near in space; -1 outside."""
+    flat = mask.reshape(-1)
+    count = int(flat.sum())
+    number = np.full(flat.shape, -1, np.int64)
+    number[flat] = np.arange(count)
+    i, j = view.links[:, flat[view.links[0]] & flat[view.links[1]]]
+    _, labels = connected_components(coo_matrix((np.ones(len(i), np.int8), (number[i], number[j])), shape=(count, count)),
+                                     directed=False)
+    number[flat] = labels
+    return number.reshape(mask.shape)
+
+
+def _grow(view: _View, mask: Mask, seed: tuple[int, int]) -> Mask:
     """Return the piece of the mask that holds the seed."""
-    labels = _components(view, mask, p.max_step)
+    labels = _components(view, mask)
     return labels == labels[seed]
 
 
@@ -183,97 +206,124 @@ def _separate(view: _View, region: Mask, seed: tuple[int, int], p: SegmentParame
     Returns:
         The part that the seed belongs to, and the height of the face it stands on, None when it is the region's own base.
     """
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    box = (slice(max(0, rows[0] - 3), rows[-1] + 4), slice(max(0, columns[0] - 3), columns[-1] + 4))
-    flat = np.zeros(region.shape, bool)
     with np.errstate(invalid='ignore'):
-        flat[box] = region[box] & (upward(view.points[box]) > 0.93)
+        flat = region & (upward(view.points) > 0.93)
     z = view.points[..., 2]
-    for face in _faces(view, flat, float(z[seed])):
+    for face in _faces(view, flat):
         patch = flat & (np.abs(z - face) < 0.005)
-        if z[seed] > face + 0.008:
-            upper = _grow(view, region & (z > face + 0.006), seed, p)
-            cut = _stands_on(view, upper, patch, p)
-            if cut is None:
+        labels = _components(view, region & (z > face + 0.006))
+        for label in np.unique(labels[labels >= 0]):
+            piece = labels == label
+            if piece.sum() < p.min_pixels:
                 continue
-            whole = region & inside(view.points[..., :2].reshape(-1, 2), cut, 0.004).reshape(region.shape) & (z <= face + 0.006)
-            below = whole & (z < face - 0.008)
-            if below.sum() > 0.1 * upper.sum():
-                # It goes on below the face: the face belongs to a lower neighbour.
-                return upper | below, None
-            return upper, face
-        if abs(z[seed] - face) <= 0.008:
-            # The seed is on the face: what stands on it is something else.
-            labels = _components(view, region & (z > face + 0.006), p.max_step)
-            for label in np.unique(labels[labels >= 0]):
-                piece = labels == label
-                if piece.sum() >= p.min_pixels and _stands_on(view, piece, patch, p) is not None:
-                    region = region & ~piece
-    return _grow(view, region, seed, p), None
+            stance = _stance(view, piece, region, patch, face, p)
+            if stance is None:
+                continue
+            whole, floor = stance
+            if whole[seed]:
+                return whole, floor
+            # On a face above the seed a piece beside it may be the upper half of the very thing that is looked for.
+            if floor is not None or z[seed] > face - 0.008:
+                region = region & ~piece
+    return _grow(view, region, seed), None
 
 
-def _faces(view: _View, flat: Mask, top: float) -> list[float]:
-    """Return the heights (m) of horizontal faces up to ``top``, highest first."""
+def _faces(view: _View, flat: Mask) -> list[float]:
+    """Return the heights (m) of horizontal faces, highest first."""
     z = view.points[..., 2][flat]
-    area = (view.depth[flat] / view.camera.fx) ** 2
+    area = (view.depth[flat] / view.focal) ** 2
     if len(z) == 0:
         return []
     low, cell = float(z.min()), 0.003
     share = np.bincount(((z - low) / cell).astype(np.int64), weights=area, minlength=3)
     smooth = np.convolve(share, np.ones(3), mode='same')
     peaks = [i for i in range(len(smooth)) if smooth[i] > 4e-4 and smooth[i] == smooth[max(0, i - 2):i + 3].max()]
-    faces = [float(np.median(z[np.abs(z - low - (i + 0.5) * cell) < 1.5 * cell])) for i in peaks]
-    return sorted((f for f in faces if f <= top + 0.008), reverse=True)
+    heights = [z[np.abs(z - low - (i + 0.5) * cell) < 1.5 * cell] for i in peaks]
+    return sorted({float(np.median(h)) for h in heights if len(h)}, reverse=True)
 
 
-def _stands_on(view: _View, piece: Mask, patch: Mask, p: SegmentParameters) -> Matrix | None:
-    """Return the hull (K, 2) of a piece that stands on a face as a thing of its own, None when it is part of it.
+def _stance(view: _View, piece: Mask, region: Mask, patch: Mask, face: float,
+            p: SegmentParameters) -> tuple[Mask, float | None] | None:
+    """Tell how a piece above a face is a thing of its own.
 
-    Handles are thin, rims surround their floor; a thing of its own leaves much of the face free on its outside.
+    Handles are thin, rims surround their floor: neither is. A thing of its own leaves much of the face free outside of it.
+
+    Returns:
+        The whole thing and the height it stands at: the face's, or None when it stands beside the face and goes on below
+        it. None when the piece belongs to what bears the face.
     """
-    hull = hull_of(thin(view.points[piece][:, :2].astype(float)))
-    if len(hull) < 3 or least_rectangle(hull).sides[1] < p.min_width:
+    xy = view.points[..., :2].astype(float)
+    hull = hull_of(thin(xy[piece]))
+    width = least_rectangle(hull).sides[1] if len(hull) >= 3 else 0.0
+    if width < p.min_width:
         return None
-    ground = view.points[patch][:, :2].astype(float)
-    free = ~inside(ground, hull, 0.004)
+    free = ~inside(xy[patch], hull, 0.004)
     # The camera sees less of a face the flatter it looks at it; the rays' slope turns pixels into area.
-    ray = view.points[patch][free] - view.base_from_camera[:3, 3]
+    ray = view.points[patch][free] - view.eye
     slope = np.maximum(np.abs(ray[:, 2]) / np.maximum(np.linalg.norm(ray, axis=1), 1e-9), 0.2)
-    outside = float(np.sum((view.depth[patch][free] / view.camera.fx) ** 2 / slope))
-    return hull if outside > 0.3 * area_of(hull) else None
+    if float(np.sum((view.depth[patch][free] / view.focal) ** 2 / slope)) < 0.3 * area_of(hull):
+        return None
+    below = np.zeros_like(region)
+    lower = region & ~piece & (view.points[..., 2] < face - 0.008)
+    below[lower] = inside(xy[lower], hull, 0.004)
+    if np.mean(inside(xy[piece], hull_of(thin(xy[patch])), 0.005)) > 0.7 and below.sum() < 0.2 * piece.sum():
+        return piece, face
+    if below.sum() > 0.3 * piece.sum() and width > 1.5 * p.min_width:
+        return piece | below, None
+    return None
 
 
-def _absorb(view: _View, region: Mask, p: SegmentParameters) -> Mask:
-    """Add separate pieces that lie within the region's footprint (inner walls) or almost touch it (spouts, handles)."""
+def _absorb(view: _View, region: Mask, back: Matrix, p: SegmentParameters) -> Mask:
+    """Add separate pieces that lie within the region's footprint (inner walls) or hang on it (spouts, handles)."""
     cloud = view.points[region].astype(float)
-    hull = hull_of(thin(cloud[:, :2]))
+    hull = hull_of(thin(np.vstack([cloud, back])[:, :2]))
     low, high = float(cloud[:, 2].min()), float(cloud[:, 2].max())
     rest = view.elevated & ~region
-    near = inside(view.points[rest][:, :2].astype(float), hull, 0.03)
+    near = inside(view.points[rest][:, :2].astype(float), hull, 0.10)
     candidate = np.zeros_like(rest)
     candidate[rest] = near
     z = view.points[..., 2]
     with np.errstate(invalid='ignore'):
-        candidate &= (z > low - 0.006) & (z < high + 0.012)
+        candidate &= (z > low - 0.006) & (z < high + 0.04)
     if not candidate.any():
         return region
-    labels = _components(view, candidate, p.max_step)
+    labels = _components(view, candidate)
     out = region.copy()
     for label in np.unique(labels[labels >= 0]):
         piece = labels == label
         xy = view.points[piece][:, :2].astype(float)
-        if np.mean(inside(xy, hull, 0.004)) > 0.85:
+        within = np.mean(inside(xy, hull, 0.004)) > 0.85 and float(z[piece].max()) < high + 0.012
+        if within or _hangs_on(view, piece, region, p):
             out |= piece
     return out
 
 
-def _contact_height(view: _View, region: Mask, valid: Mask) -> float:
+def _hangs_on(view: _View, piece: Mask, region: Mask, p: SegmentParameters) -> bool:
+    """Tell whether a thin piece that stands on nothing is held by the region next to it.
+
+    Where a spout leaves a can on the far side of its outline, depth jumps; yet it has to be fixed somewhere.
+    """
+    xyz = view.points[piece].astype(float)
+    if len(xyz) < 4 or np.percentile(xyz[:, 2], 2) < view.support_z + 2 * p.min_height:
+        return False
+    hull = hull_of(thin(xyz[:, :2]))
+    if len(hull) < 3 or least_rectangle(hull).sides[1] > 1.6 * p.min_width:
+        return False
+    mine = view.points[piece & ndimage.binary_dilation(region, iterations=2)].astype(float)
+    theirs = view.points[region & ndimage.binary_dilation(piece, iterations=2)].astype(float)
+    if len(mine) == 0 or len(theirs) == 0:
+        return False
+    gap = np.linalg.norm(mine[:, None] - theirs[None], axis=-1).min()
+    return bool(gap < 0.03)
+
+
+def _contact_height(view: _View, region: Mask) -> float:
     """Return the height of what the object stands on: that of the level pixels around its lower edge, or the support's."""
     z = view.points[..., 2]
     low = float(np.percentile(z[region], 2))
     if low - view.support_z < 0.012:
         return view.support_z
-    ring = ndimage.binary_dilation(region, iterations=4) & ~ndimage.binary_dilation(region, iterations=1) & valid
+    ring = ndimage.binary_dilation(region, iterations=4) & ~ndimage.binary_dilation(region, iterations=1) & view.valid
     with np.errstate(invalid='ignore'):
         ring &= (z < low + 0.006) & (z > low - 0.025) & (upward(view.points) > 0.9)
     if ring.sum() >= 8:
@@ -296,12 +346,37 @@ def estimate_box(cloud: Matrix, floor: float, depth: NDArray[np.float32], camera
         base_from_camera: (4, 4).
     """
     points = np.vstack([cloud, hidden_points(cloud, depth, camera, base_from_camera)])
-    rectangle = least_rectangle(hull_of(thin(_core(points[:, :2]))))
+    outline = _core(points[:, :2])
+    rectangle = least_rectangle(hull_of(thin(outline)))
+    rectangle = _rounded(rectangle, outline, float(np.linalg.norm(points.mean(axis=0) - base_from_camera[:3, 3])) / camera.fx)
     z = np.sort(cloud[:, 2])
     top = float(np.mean(z[-max(3, len(z) // 100):]))
     height = max(top - floor, 0.004)
     pose = make_transform(rotation_about((0, 0, 1), rectangle.yaw), (*rectangle.centre, floor + height / 2))
     return OrientedBox(pose, np.array([*rectangle.sides, height]))
+
+
+def _rounded(rectangle: Rectangle, points: Matrix, pixel: float) -> Rectangle:
+    """Correct the rectangle of a round outline.
+
+    Its extremes are points between pixels, not edges, so that sampling takes some of it; and the least rectangle of an
+    ellipse hardly depends on its direction, so that its moments tell it better.
+
+    Args:
+        rectangle: Least rectangle around the points.
+        points: (N, 2).
+        pixel: Size of a pixel at the object, metres.
+    """
+    hull = hull_of(thin(points))
+    fullness = area_of(hull) / float(np.prod(rectangle.sides))
+    roundness = float(np.clip((0.95 - fullness) / (0.95 - np.pi / 4), 0.0, 1.0))
+    if roundness > 0.5:
+        axis = principal_direction(hull)
+        c, s = np.cos(axis), np.sin(axis)
+        turned = hull @ np.array([[c, -s], [s, c]])
+        low, high = turned.min(axis=0), turned.max(axis=0)
+        rectangle = Rectangle(np.array([[c, -s], [s, c]]) @ ((low + high) / 2), high - low, axis)
+    return Rectangle(rectangle.centre, rectangle.sides + roundness * 2.0 * pixel, rectangle.yaw)
 
 
 def hidden_points(cloud: Matrix, depth: NDArray[np.float32], camera: CameraModel, base_from_camera: Matrix) -> Matrix:
@@ -314,10 +389,19 @@ def hidden_points(cloud: Matrix, depth: NDArray[np.float32], camera: CameraModel
     view = cloud.mean(axis=0)[:2] - eye[:2]
     view = view / max(float(np.linalg.norm(view)), 1e-9)
     across = cloud[:, :2] @ np.array([-view[1], view[0]])
+    along = cloud[:, :2] @ view
     order = np.argsort(across)
     k = max(2, len(order) // 60)
-    left, right = (np.median(cloud[i, :2], axis=0) for i in (order[:k], order[-k:]))
-    axis = (left + right) / 2
+    bands = (order[:k], order[-k:])
+    # A flat top or a rim as wide as the thing shows the whole outline, unless its far half was not found.
+    rim = cloud[:, 2] > np.percentile(cloud[:, 2], 99) - 0.008
+    middle = float(np.mean([np.median(along[i]) for i in bands]))
+    wide = rim.sum() > 3 and np.ptp(across[rim]) > 0.85 * np.ptp(across)
+    if wide and along.max() - middle > 0.7 * (middle - along.min()):
+        return np.empty((0, 3))
+    # Of a round side only the half in front of its outermost line is seen: that line is where the view just grazes it.
+    middle = float(np.mean([np.percentile(along[i], 85) for i in bands]))
+    axis = middle * view + np.mean([np.median(across[i]) for i in bands]) * np.array([-view[1], view[0]])
     mirrored = cloud.copy()
     mirrored[:, :2] = 2 * axis - cloud[:, :2]
     uvd = camera.project(apply(invert(base_from_camera), mirrored))
