@@ -1,0 +1,114 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of supervised fine-tuning, read from YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robotracer_ros.errors import InvalidParameterError
+
+
+@dataclass
+class Phase:
+    """A stretch of the curriculum.
+
+    Attributes:
+        until: Step at which the next phase begins.
+        short: Weights of the question types asked in steps of short questions. Without any in ``short`` and ``long`` a step
+            shows ``images`` pictures and teaches only what each patch is: 9 pictures in the time of one with questions.
+        long: Weights of the question types asked in steps of traces.
+        long_share: Share of steps with traces.
+        plain_share: Share of the referring questions that name kind and colour only.
+        images: Pictures per process and step without questions.
+    """
+
+    until: int
+    short: dict[str, float] = field(default_factory=dict)
+    long: dict[str, float] = field(default_factory=dict)
+    long_share: float = 0.0
+    plain_share: float = 0.0
+    images: int = 6
+
+
+@dataclass
+class SftConfig:
+    """Everything that decides about a run.
+
+    Attributes:
+        name: Of the checkpoint.
+        output: Folder of the run: checkpoint, optimiser state, log.
+        train_cache, val_cache: Folders of :class:`~robotracer_ros.training.scene_cache.SceneCache`; missing ones are rendered.
+        train_scenes, val_scenes: How many to render when missing. Validation takes seeds from 0, training from 10000.
+        model: Options of ``RoboTracerConfig``.
+        init_from: State or checkpoint to start from when the run has none of its own, or None.
+        seed: Of weights and samples.
+        device: ``auto``, ``cpu``, ``cuda``.
+        precision: ``fp32``, ``tf32`` or ``bf16`` (autocast; never on a CPU without bf16 units).
+        threads: Of torch, per process. With other work on the machine one thread and two processes beat two threads by far.
+        scenes_per_step: Images per process and step.
+        short_questions, long_questions: Questions per image.
+        learning_rate, warmup, weight_decay, clip: AdamW with linear warm-up, then constant.
+        decay_steps: Length of the linear decay to 0; it begins when the file ``DECAY`` appears in ``output`` or at ``decay_at``.
+        decay_at: Step, or None.
+        max_steps: Stop there, or None.
+        pointer_weight, dense_weight: Weights of the auxiliary losses.
+        drop_rays, drop_depth, drop_pose: Probability that a sample goes without.
+        hole_probability: Probability that depth gets rectangular holes.
+        save_minutes: Between checkpoints.
+        eval_steps, eval_scenes: Greedy decoding on validation scenes.
+        phases: The curriculum.
+    """
+
+    name: str = 'robotracer-tiny'
+    output: str = 'runs/robotracer-tiny'
+    train_cache: str = 'runs/cache/train'
+    val_cache: str = 'runs/cache/val'
+    train_scenes: int = 8000
+    val_scenes: int = 500
+    model: dict[str, Any] = field(default_factory=dict)
+    init_from: str | None = None
+    seed: int = 0
+    device: str = 'auto'
+    precision: str = 'fp32'
+    threads: int = 1
+    scenes_per_step: int = 1
+    short_questions: int = 28
+    long_questions: int = 10
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    decay_steps: int = 1000
+    decay_at: int | None = None
+    max_steps: int | None = None
+    pointer_weight: float = 1.0
+    dense_weight: float = 0.3
+    drop_rays: float = 0.05
+    drop_depth: float = 0.1
+    drop_pose: float = 0.2
+    hole_probability: float = 0.1
+    save_minutes: float = 4.0
+    eval_steps: int = 500
+    eval_scenes: int = 40
+    phases: list[Phase] = field(default_factory=lambda: [Phase(1_000_000_000, {'refer': 1.0})])
+
+
+def load_config(path: str | Path, **overrides: Any) -> SftConfig:
+    """Read a run's settings; ``overrides`` win over the file.
+
+    Raises:
+        InvalidParameterError: a key is unknown.
+    """
+    values: dict[str, Any] = {**yaml.safe_load(Path(path).read_text(encoding='utf-8')), **overrides}
+    known = {f.name for f in fields(SftConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InvalidParameterError(f"{path}: unknown setting(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    if 'phases' in values:
+        values['phases'] = [Phase(**p) for p in values['phases']]
+    return SftConfig(**values)

@@ -1,0 +1,159 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From question and answer texts to token sequences with the targets of every loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from robotracer_ros.tracer.model.decode import question_ids
+from robotracer_ros.tracer.model.tokenizer import EOS, PAD, NumberTokens
+
+#: what a pointer must look at: the index of an object, or a point (u, v), or nothing known
+PointerTarget = int | tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class TextPair:
+    """A question about an image and its answer.
+
+    Attributes:
+        prompt, answer: Texts.
+        targets: Per coordinate tuple of the answer, in order, what it points at.
+        family: For figures: ``refer``, ``measure``, ``goal``, ``trace`` ...
+    """
+
+    prompt: str
+    answer: str
+    targets: tuple[PointerTarget, ...] = ()
+    family: str = 'refer'
+
+
+@dataclass(frozen=True)
+class Example:
+    """A tokenised pair: ``ids[start:]`` is the answer; ``pointers`` holds (position before the first coordinate, target)."""
+
+    ids: list[int]
+    start: int
+    roles: list[str]
+    pointers: list[tuple[int, PointerTarget]]
+    family: str
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: TextPair) -> Example:
+    """Tokenise a pair. Raises ValueError when tuples and targets do not match in number."""
+    head = question_ids(tokenizer, pair.prompt)
+    answer = [*tokenizer.encode(pair.answer, add_special_tokens=False), EOS]
+    roles = numbers.roles(answer)
+    firsts = [i for i, r in enumerate(roles) if r == 'u']
+    if pair.targets and len(firsts) != len(pair.targets):
+        raise ValueError(f'{len(firsts)} tuples but {len(pair.targets)} targets in {pair.answer!r}')
+    # The hidden state one token earlier emits the coordinate and has not seen it yet.
+    pointers = [(len(head) + i - 1, t) for i, t in zip(firsts, pair.targets, strict=False) if t is not None]
+    return Example(head + answer, len(head), [''] * len(head) + roles, pointers, pair.family)
+
+
+class SoftLabels:
+    """Distributions over the vocabulary that give neighbouring numbers a share.
+
+    Args:
+        sigma_uv: Standard deviation for u and v, of 1000.
+        sigma_d: For the three decimals of a depth, millimetres.
+        sigma_f: For the three decimals of other numbers.
+    """
+
+    def __init__(self, numbers: NumberTokens, sigma_uv: float = 3.0, sigma_d: float = 4.0, sigma_f: float = 6.0) -> None:
+        self.numbers = numbers
+        self._tables = {'u': self._table(1001, sigma_uv), 'v': self._table(1001, sigma_uv),
+                        'd': self._table(1000, sigma_d), 'f': self._table(1000, sigma_f)}
+
+    @staticmethod
+    def _table(n: int, sigma: float) -> Tensor:
+        i = torch.arange(n, dtype=torch.float32)
+        t = torch.exp(-0.5 * ((i[:, None] - i[None]) / sigma) ** 2)
+        t[t < 1e-4] = 0
+        return t / t.sum(1, keepdim=True)
+
+    def loss(self, logits: Tensor, labels: Tensor, roles: Sequence[str]) -> Tensor:
+        """Return the cross entropy (M,) of logits (M, V) with hard or soft labels by role."""
+        log_p = logits.float().log_softmax(-1)
+        loss = -log_p.gather(1, labels[:, None]).squeeze(1)
+        pieces = torch.zeros_like(loss)
+        soft = torch.zeros_like(loss, dtype=torch.bool)
+        for role, table in self._tables.items():
+            rows = torch.tensor([i for i, r in enumerate(roles) if r == role], device=logits.device, dtype=torch.long)
+            if not len(rows):
+                continue
+            ids = (self.numbers.integers if role in 'uv' else self.numbers.fractions).to(logits.device)
+            of = self.numbers.integer_of if role in 'uv' else self.numbers.fraction_of
+            value = torch.tensor([of[int(x)] for x in labels[rows]])
+            target = table[value].to(logits.device)
+            # Minus the entropy of the target, so that a perfect answer costs nothing.
+            entropy = torch.where(target > 0, target * target.clamp(min=1e-9).log(), 0.0).sum(1)
+            pieces = pieces.index_put((rows,), entropy - (target * log_p[rows][:, ids]).sum(1))
+            soft[rows] = True
+        return torch.where(soft, pieces, loss)
+
+
+def pointer_distribution(target: PointerTarget, share: NDArray[np.float32], rows: int, cols: int,
+                         sigma: float = 0.7) -> NDArray[np.float32] | None:
+    """Return where to look as a distribution (N,) over patches: an object's mask, or a blob (sigma in patches) at a point.
+
+    None when the object is not visible.
+    """
+    if isinstance(target, int):
+        total = share[target].sum()
+        return share[target] / total if total > 0 else None
+    assert target is not None
+    u, v = target[0] / 1000 * cols - 0.5, target[1] / 1000 * rows - 0.5
+    x, y = np.meshgrid(np.arange(cols), np.arange(rows))
+    blob = np.exp(-0.5 * ((x - u) ** 2 + (y - v) ** 2) / sigma ** 2).ravel() + 1e-9
+    return (blob / blob.sum()).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Questions about one image, padded on the right.
+
+    Attributes:
+        ids: (Q, T).
+        rows, labels, roles: Flat positions q * T + t of the states that predict answer tokens, what they predict, its role.
+        pointer_rows: (K,) flat positions; ``pointer_target`` (K, N) distributions over patches.
+    """
+
+    ids: Tensor
+    rows: Tensor
+    labels: Tensor
+    roles: list[str]
+    question: Tensor
+    pointer_rows: Tensor
+    pointer_target: Tensor
+
+
+def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, cols: int) -> Batch:
+    """Pad examples about one image; ``share`` (objects, N) are the patch masks of its objects."""
+    width = max(len(e.ids) for e in examples)
+    ids = torch.full((len(examples), width), PAD)
+    where, labels, roles, question, pointer_rows, targets = [], [], [], [], [], []
+    for q, e in enumerate(examples):
+        ids[q, :len(e.ids)] = torch.tensor(e.ids)
+        for i in range(e.start, len(e.ids)):
+            where.append(q * width + i - 1)
+            labels.append(e.ids[i])
+            roles.append(e.roles[i])
+            question.append(q)
+        for position, target in e.pointers:
+            distribution = pointer_distribution(target, share, rows, cols)
+            if distribution is not None:
+                pointer_rows.append(q * width + position)
+                targets.append(distribution)
+    stacked = torch.from_numpy(np.stack(targets)) if targets else torch.zeros(0, rows * cols)
+    return Batch(ids, torch.tensor(where), torch.tensor(labels), roles, torch.tensor(question),
+                 torch.tensor(pointer_rows, dtype=torch.long), stacked)

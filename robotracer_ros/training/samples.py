@@ -1,0 +1,154 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Images with questions, drawn for ever from a scene cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from robotracer_ros.data.facts import SceneFacts
+from robotracer_ros.data.language import describe
+from robotracer_ros.data.program import Filter
+from robotracer_ros.data.qa import Sample, sample_questions
+from robotracer_ros.data.split import Split
+from robotracer_ros.sim.spec import Rendering, Scene
+from robotracer_ros.tracer.model.images import pack_image
+from robotracer_ros.tracer.model.tokenizer import NumberTokens
+from robotracer_ros.tracer.prompts import refer_prompt
+from robotracer_ros.tracer.text import write_answer
+from robotracer_ros.training.config import Phase, SftConfig
+from robotracer_ros.training.dense import DenseTargets, dense_targets
+from robotracer_ros.training.examples import Batch, PointerTarget, TextPair, collate, encode
+from robotracer_ros.training.scene_cache import SceneCache
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """One image with its questions and targets; ``log_scale`` is NaN when geometry is absent."""
+
+    pixels: Tensor
+    batch: Batch
+    dense: DenseTargets
+    log_scale: float
+    families: tuple[str, ...]
+
+
+def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
+    """Add to a sample what its coordinate tuples point at.
+
+    An object where the tuple is its visible surface point; a place for goals and for a lone free spot; nothing for points
+    in the air, which follow from the rest of the text.
+    """
+    index = {o.object.id: o.index for o in facts.objects}
+    targets: list[PointerTarget] = []
+    for k, mention in enumerate(sample.mentions):
+        owner = index.get(mention.object_id) if mention.object_id is not None else None
+        if owner is not None and np.allclose(mention.world, facts.objects[owner].surface, atol=1e-6):
+            targets.append(owner)
+        elif k == len(sample.mentions) - 1:
+            targets.append((mention.uvd[0], mention.uvd[1]))
+        else:
+            targets.append(None)
+    return TextPair(sample.prompt, sample.answer, tuple(targets), sample.task_type)
+
+
+def plain_questions(facts: SceneFacts, rng: np.random.Generator, n: int) -> list[TextPair]:
+    """Ask for objects that kind and colour alone tell apart: the first lesson."""
+    pairs: list[TextPair] = []
+    visible = [o for o in facts.objects if o.visible]
+    for _ in range(4 * n):
+        if len(pairs) == n or not visible:
+            break
+        o = visible[int(rng.integers(len(visible)))]
+        phrase = describe(facts, o.index, rng, 'train', depth=0)
+        if phrase is not None and isinstance(phrase.expression, Filter):
+            pairs.append(TextPair(refer_prompt(phrase.text), write_answer([o.uvd]), (o.index,), 'refer'))
+    return pairs
+
+
+class SampleStream:
+    """Draws training images and asks questions about them; independent for every rank.
+
+    Args:
+        cache: Rendered scenes; may still grow.
+        config: Of the run.
+        tokenizer: Of the model.
+        seed: Different for every rank and every start.
+    """
+
+    def __init__(self, cache: SceneCache, config: SftConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+        self._cache, self._config, self._tokenizer = cache, config, tokenizer
+        self._numbers = NumberTokens(tokenizer)
+        self._rng = np.random.default_rng(seed)
+        self._order: list[int] = []
+
+    def phase(self, step: int) -> Phase:
+        """Return the phase of a step."""
+        return next(p for p in self._config.phases if step < p.until or p is self._config.phases[-1])
+
+    def draw(self, step: int, split: Split = 'train') -> ImageBatch:
+        """Return the next image with its questions."""
+        while True:
+            drawn = self._ask(self._next(), self.phase(step), split)
+            if drawn is not None:
+                return drawn
+
+    def draw_images(self, n: int) -> tuple[Tensor, list[DenseTargets]]:
+        """Return pixels (n, C, H, W) and patch targets of the next pictures, without questions."""
+        pixels, targets = [], []
+        for _ in range(n):
+            i = self._next()
+            scene, image = self._cache.scene(i), self._cache.rendering(i)
+            pixels.append(self._pixels(scene, image))
+            targets.append(dense_targets(scene, image))
+        return torch.stack(pixels), targets
+
+    def _next(self) -> int:
+        if not self._order:
+            self._order = [int(i) for i in self._rng.permutation(len(self._cache))]
+        return self._order.pop()
+
+    def _pixels(self, scene: Scene, image: Rendering) -> Tensor:
+        """Pack an image, leaving out some of its geometry."""
+        rng, config = self._rng, self._config
+        depth = image.depth
+        with_rays, with_depth = rng.random() >= config.drop_rays, rng.random() >= config.drop_depth
+        if with_depth and rng.random() < config.hole_probability:
+            depth = depth.copy()
+            for _ in range(int(rng.integers(1, 12))):
+                y, x = int(rng.integers(0, depth.shape[0])), int(rng.integers(0, depth.shape[1]))
+                depth[y:y + int(rng.integers(4, 30)), x:x + int(rng.integers(4, 30))] = 0
+        return pack_image(image.rgb, depth if with_depth else None, scene.camera if with_rays else None,
+                          scene.world_from_camera if rng.random() >= config.drop_pose else None)
+
+    def _ask(self, i: int, phase: Phase, split: Split) -> ImageBatch | None:
+        rng, config = self._rng, self._config
+        scene, image = self._cache.scene(i), self._cache.rendering(i)
+        facts = SceneFacts(scene, image)
+        if rng.random() < phase.long_share:
+            pairs = [text_pair(s, facts) for s in sample_questions(facts, rng, config.long_questions, split, phase.long)]
+        else:
+            plain = int(rng.binomial(config.short_questions, phase.plain_share)) if phase.plain_share else 0
+            pairs = plain_questions(facts, rng, plain)
+            pairs += [text_pair(s, facts)
+                      for s in sample_questions(facts, rng, config.short_questions - len(pairs), split, phase.short)]
+        if not pairs:
+            return None
+        dense = dense_targets(scene, image)
+        examples = [encode(self._tokenizer, self._numbers, p) for p in pairs]
+        pixels = self._pixels(scene, image)
+        rows, cols = image.rgb.shape[0] // 16, image.rgb.shape[1] // 16
+        return ImageBatch(pixels, collate(examples, dense.share, rows, cols), dense, float(np.log(facts.scale)),
+                          tuple(p.family for p in pairs))
+
+
+def dense_tensors(*dense: DenseTargets) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return kind, color, size, values of images as a batch."""
+    kind, color, size, values = (torch.from_numpy(np.stack([getattr(d, name) for d in dense]))
+                                 for name in ('kind', 'color', 'size', 'values'))
+    return kind, color, size, values

@@ -1,0 +1,313 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Supervised fine-tuning: next-token loss with soft number labels, scale loss, pointer loss, dense patch loss.
+
+An own loop and not ``transformers.Trainer``: a step holds one image with dozens of questions (see
+:mod:`robotracer_ros.tracer.model.packed`), which no collator of the Trainer can express. Several processes average
+gradients (``torchrun --nproc-per-node 2 -m robotracer_ros.training.sft config.yaml``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.tracer.model.config import RoboTracerConfig
+from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
+from robotracer_ros.tracer.model.packed import packed_forward
+from robotracer_ros.tracer.model.tokenizer import EOS, IMAGE, PAD, SCALE, SPATIAL, NumberTokens, build_tokenizer
+from robotracer_ros.training.config import SftConfig, load_config
+from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss
+from robotracer_ros.training.evaluate import evaluate
+from robotracer_ros.training.examples import SoftLabels
+from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
+from robotracer_ros.training.scene_cache import SceneCache
+
+
+def make_model(config: SftConfig, tokenizer: PreTrainedTokenizerFast) -> RoboTracerForConditionalGeneration:
+    """Build the model with its number embeddings."""
+    options = dict(config.model)
+    text = dict(options.pop('text_config', {}))
+    text['vocab_size'] = -(-len(tokenizer) // 64) * 64
+    text |= {'pad_token_id': PAD, 'eos_token_id': EOS, 'bos_token_id': None}
+    model_config = RoboTracerConfig(
+        text_config=text, image_token_id=IMAGE, spatial_token_id=SPATIAL, scale_token_id=SCALE,
+        dense_kinds=len(KIND_CLASSES), dense_colors=len(COLOR_CLASSES), pad_token_id=PAD, eos_token_id=EOS, **options)
+    model = RoboTracerForConditionalGeneration(model_config)
+    with torch.no_grad():
+        weight = model.get_input_embeddings().weight
+        ids, rows = NumberTokens(tokenizer).embeddings(weight.shape[1], std=0.04)
+        weight[ids] = rows
+    return model
+
+
+def image_loss(model: RoboTracerForConditionalGeneration, item: ImageBatch, labels: SoftLabels, config: SftConfig,
+               device: torch.device) -> tuple[Tensor, dict[str, float]]:
+    """Return the loss of one image with its questions, and readable figures."""
+    batch = item.batch
+    out = packed_forward(model, item.pixels[None].to(device), batch.ids[None].to(device))
+    assert out.hidden is not None
+    hidden = out.hidden.flatten(0, 2)
+    logits = model.lm_head(hidden[batch.rows.to(device)])
+    answer = batch.labels.to(device)
+    token_loss = labels.loss(logits, answer, batch.roles)
+    questions = len(item.families)
+    # A mean over tokens within each question, a mean over questions, scaled by the root of the length: a long trace is
+    # worth more than a point, but not twenty times more.
+    count = torch.bincount(batch.question, minlength=questions).float().to(device)
+    weight = count.clamp(min=1).rsqrt()[batch.question.to(device)]
+    lm = (token_loss * weight).sum() / questions
+    figures = {'lm': float(lm.detach())}
+    role_u = torch.tensor([r == 'u' for r in batch.roles], device=device)
+    if role_u.any():
+        figures['u'] = float(token_loss.detach()[role_u].mean())
+    loss = lm
+    if len(batch.pointer_rows):
+        rows, target = batch.pointer_rows.to(device), batch.pointer_target.to(device)
+        for k, (scores, total) in enumerate(out.pointers):
+            log_p = scores.flatten(0, 1)[rows] - total.flatten()[rows][:, None]
+            pointer = -(target * log_p).sum(1).mean()
+            loss = loss + config.pointer_weight / len(out.pointers) * pointer
+            on = (log_p.detach().exp() * (target > 1e-3)).sum(1)
+            figures[f'ptr{k}'] = float(on.mean())
+    error = out.log_scale[0] - item.log_scale
+    loss = loss + model.config.scale_loss_weight * error ** 2
+    figures['scale'] = float(error.detach().abs())
+    dense, seen = dense_loss(model.dense_head(out.visual), *(t.to(device) for t in dense_tensors(item.dense)))
+    figures |= {'dense': float(dense.detach()), 'both': seen['both'], 'kind': seen['kind']}
+    return loss + config.dense_weight * dense, figures
+
+
+class Run:
+    """State of a run on one rank: model, optimiser, streams, files."""
+
+    def __init__(self, config: SftConfig) -> None:
+        self.config = config
+        self.rank = int(os.environ.get('RANK', '0'))
+        self.world = int(os.environ.get('WORLD_SIZE', '1'))
+        torch.set_num_threads(config.threads)
+        cuda = config.device == 'cuda' or (config.device == 'auto' and torch.cuda.is_available())
+        local = int(os.environ.get('LOCAL_RANK', '0'))
+        self.device = torch.device(f'cuda:{local}' if cuda else 'cpu')
+        if config.precision not in ('fp32', 'tf32', 'bf16'):
+            raise InvalidParameterError(f"precision '{config.precision}': must be fp32, tf32 or bf16")
+        if config.precision == 'tf32':
+            torch.set_float32_matmul_precision('high')
+        if self.world > 1:
+            dist.init_process_group('nccl' if cuda else 'gloo')
+        self.folder = Path(config.output)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer = build_tokenizer()
+        torch.manual_seed(config.seed)
+        self.model = make_model(config, self.tokenizer).to(self.device)
+        decay = [p for n, p in self.model.named_parameters() if p.dim() >= 2 and 'embed' not in n]
+        rest = [p for n, p in self.model.named_parameters() if p.dim() < 2 or 'embed' in n]
+        self.parameters = decay + rest
+        self.optimizer = torch.optim.AdamW(
+            [{'params': decay, 'weight_decay': config.weight_decay}, {'params': rest, 'weight_decay': 0.0}],
+            lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-9)
+        self.step, self.decay_from, self.seconds = 0, config.decay_at, 0.0
+        self._resume()
+        self.labels = SoftLabels(NumberTokens(self.tokenizer))
+        self.train = _cache(config.train_cache, 10_000, config.train_scenes, self.rank)
+        self.val = _cache(config.val_cache, 0, config.val_scenes, self.rank)
+        self.stream = SampleStream(self.train, config, self.tokenizer, seed=hash((config.seed, self.rank, self.step)) % 2 ** 31)
+
+    def _resume(self) -> None:
+        state = self.folder / 'state.pt'
+        if state.exists():
+            self.model.load_state_dict(_weights(self.folder / 'checkpoint' / 'model.safetensors', self.model))
+            saved = torch.load(state, map_location=self.device, weights_only=True)
+            self.optimizer.load_state_dict(saved['optimizer'])
+            self.step, self.decay_from, self.seconds = saved['step'], saved['decay_from'], saved['seconds']
+            self.say(f'resumed at step {self.step}')
+        elif self.config.init_from:
+            source = Path(self.config.init_from)
+            source = source / 'model.safetensors' if source.is_dir() else source
+            found = _weights(source, self.model) if source.suffix == '.safetensors' else torch.load(source, weights_only=True)
+            own = self.model.state_dict()
+            fitting = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape and 'language_model' not in k
+                       and 'lm_head' not in k} if source.suffix != '.safetensors' else found
+            self.model.load_state_dict(fitting, strict=False)
+            self.say(f'{len(fitting)} tensors from {source}')
+
+    def say(self, text: str) -> None:
+        """Print on rank 0."""
+        if self.rank == 0:
+            print(text, flush=True)
+
+    def learning_rate(self) -> float:
+        """Return the rate of this step: warm-up, constant, and a linear decay once it was asked for."""
+        rate = self.config.learning_rate * min(1.0, (self.step + 1) / self.config.warmup)
+        if self.decay_from is not None and self.step >= self.decay_from:
+            rate *= max(0.0, 1 - (self.step - self.decay_from) / self.config.decay_steps)
+        return rate
+
+    def finished(self) -> bool:
+        """Tell whether the run is over: ``max_steps`` reached, or the decay has ended."""
+        over = self.config.max_steps is not None and self.step >= self.config.max_steps
+        return over or (self.decay_from is not None and self.step >= self.decay_from + self.config.decay_steps)
+
+    def one_step(self) -> dict[str, float]:
+        """Take one optimiser step; return mean figures of this rank."""
+        for group in self.optimizer.param_groups:
+            group['lr'] = self.learning_rate()
+        autocast: AbstractContextManager[Any] = (
+            torch.autocast(self.device.type, torch.bfloat16) if self.config.precision == 'bf16' else nullcontext())
+        total: dict[str, list[float]] = {}
+        self.optimizer.zero_grad(set_to_none=True)
+        phase = self.stream.phase(self.step)
+        if not (phase.short or phase.long):
+            pixels, targets = self.stream.draw_images(phase.images)
+            with autocast:
+                seen = self.model.model.visual_tokens(pixels.to(self.device))
+                loss, figures = dense_loss(self.model.dense_head(seen), *(t.to(self.device) for t in dense_tensors(*targets)))
+            loss.backward()
+            total = {k: [v] for k, v in figures.items()} | {'dense': [float(loss.detach())]}
+        for _ in range(self.config.scenes_per_step if phase.short or phase.long else 0):
+            item = self.stream.draw(self.step)
+            with autocast:
+                loss, figures = image_loss(self.model, item, self.labels, self.config, self.device)
+            (loss / self.config.scenes_per_step).backward()
+            long = any(f.startswith('trace') for f in item.families)
+            for k, v in figures.items():
+                total.setdefault(f'{k}_t' if long and k in ('lm', 'u', 'ptr0', 'ptr1') else k, []).append(v)
+        self._average_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        total['norm'] = [float(norm)]
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.step += 1
+        return {k: sum(v) / len(v) for k, v in total.items()}
+
+    def _average_gradients(self) -> None:
+        if self.world == 1:
+            return
+        flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in self.parameters])
+        dist.all_reduce(flat)
+        flat /= self.world
+        at = 0
+        for p in self.parameters:
+            if p.grad is None:
+                at += p.numel()
+                continue
+            p.grad = flat[at:at + p.numel()].view_as(p)
+            at += p.numel()
+
+    def agree(self) -> tuple[bool, bool]:
+        """Let rank 0 decide for all: whether to save now, whether the decay was asked for."""
+        save = time.monotonic() - self._saved_at > 60 * self.config.save_minutes
+        flags = torch.tensor([int(save), int((self.folder / 'DECAY').exists())])
+        if self.world > 1:
+            dist.broadcast(flags, 0)
+        return bool(flags[0]), bool(flags[1])
+
+    def save(self) -> None:
+        """Write checkpoint and optimiser state, never leaving half a file in place."""
+        self._saved_at = time.monotonic()
+        if self.rank:
+            return
+        new = self.folder / 'checkpoint.new'
+        self.model.save_pretrained(new)
+        self.tokenizer.save_pretrained(new)
+        for file in new.iterdir():
+            (self.folder / 'checkpoint').mkdir(exist_ok=True)
+            file.replace(self.folder / 'checkpoint' / file.name)
+        state = {'optimizer': self.optimizer.state_dict(), 'step': self.step, 'decay_from': self.decay_from,
+                 'seconds': self.seconds}
+        torch.save(state, self.folder / 'state.new')
+        (self.folder / 'state.new').replace(self.folder / 'state.pt')
+
+    def score(self) -> None:
+        """Decode on validation scenes and log the rates (rank 0; the others wait at the next gradient)."""
+        phase = self.stream.phase(self.step)
+        if self.rank or not (phase.short or phase.long):
+            return
+        scores = evaluate(self.model, self.tokenizer, self.val, range(min(self.config.eval_scenes, len(self.val))),
+                          traces=1 if phase.long else 0, measures=2 if 'measure' in phase.short else 0)
+        summary = scores.summary()
+        with (self.folder / 'scores.jsonl').open('a') as file:
+            file.write(json.dumps({'step': self.step, 'seconds': round(self.seconds)} | summary) + '\n')
+        for name, value in summary.items():
+            self.say(f'   {name}: {value}')
+
+    def loop(self) -> None:
+        """Train until the run is finished."""
+        self._saved_at = time.monotonic()
+        average: dict[str, float] = {}
+        began = time.monotonic()
+        while not self.finished():
+            figures = self.one_step()
+            for k, v in figures.items():
+                average[k] = 0.98 * average[k] + 0.02 * v if k in average else v
+            now = time.monotonic()
+            self.seconds += now - began
+            began = now
+            if self.step % 25 == 0:
+                line = ' '.join(f'{k} {v:.3f}' for k, v in sorted(average.items()))
+                self.say(f'{self.step} {self.seconds:.0f}s lr {self.learning_rate():.5f} {line}')
+            save, decay = self.agree()
+            if decay and self.decay_from is None:
+                self.decay_from = self.step
+                self.say(f'decay begins at step {self.step}')
+            if save:
+                self.save()
+            if self.step % self.config.eval_steps == 0:
+                self.score()
+        self.save()
+        self.score()
+
+
+def _weights(path: Path, model: RoboTracerForConditionalGeneration) -> dict[str, Tensor]:
+    """Read safetensors and add the tied head, which is stored once."""
+    found = {k: v.float() for k, v in load_file(path).items()}
+    if 'lm_head.weight' not in found and model.config.tie_word_embeddings:
+        found['lm_head.weight'] = found['model.language_model.embed_tokens.weight']
+    return found
+
+
+def _cache(folder: str, first: int, count: int, rank: int) -> SceneCache:
+    """Open a cache; rank 0 renders a missing or short one."""
+    cache = SceneCache(folder, first, count) if rank == 0 else None
+    if cache is not None and len(cache) == 0:
+        cache.fill()
+    if dist.is_initialized():
+        dist.barrier()
+    cache = cache or SceneCache(folder)
+    if len(cache) == 0:
+        raise InvalidParameterError(f'the scene cache {folder} is empty')
+    return cache
+
+
+def main(config_path: str | Path, **overrides: Any) -> None:
+    """Run supervised fine-tuning; goes on where the run in ``output`` stopped.
+
+    Args:
+        config_path: YAML with :class:`~robotracer_ros.training.config.SftConfig`.
+        **overrides: Settings that win over the file.
+    """
+    run = Run(load_config(config_path, **overrides))
+    try:
+        run.loop()
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+if __name__ == '__main__':
+    pairs = dict(a.split('=', 1) for a in sys.argv[2:])
+    import yaml
+
+    main(sys.argv[1], **{k: yaml.safe_load(v) for k, v in pairs.items()})

@@ -1,0 +1,142 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Losses mean what they say, and a micro model learns what it is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.sim.scenes import generate_scene
+from robotracer_ros.sim.spec import Rendering
+from robotracer_ros.tracer.model.config import RoboTracerConfig
+from robotracer_ros.tracer.model.decode import greedy, question_ids
+from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
+from robotracer_ros.tracer.model.packed import packed_forward
+from robotracer_ros.tracer.model.tokenizer import EOS, IMAGE, PAD, SCALE, SPATIAL, NumberTokens, build_tokenizer
+from robotracer_ros.training.config import load_config
+from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss, dense_targets
+from robotracer_ros.training.evaluate import Rate
+from robotracer_ros.training.examples import SoftLabels, TextPair, collate, encode, pointer_distribution
+from robotracer_ros.training.samples import dense_tensors
+
+TOKENIZER = build_tokenizer()
+NUMBERS = NumberTokens(TOKENIZER)
+
+
+def test_pointers_stand_before_the_first_coordinate() -> None:
+    pair = TextPair('Point to it', '<answer>[(100, 200, 0.500), (300, 400, 1.500)]</answer>', (2, None))
+    example = encode(TOKENIZER, NUMBERS, pair)
+    (position, target), = example.pointers
+    assert target == 2
+    assert TOKENIZER.decode([example.ids[position + 1]]) == '100'
+    assert '100' not in TOKENIZER.decode(example.ids[:position + 1])
+
+
+def test_targets_must_match_the_tuples() -> None:
+    with pytest.raises(ValueError, match='1 tuples but 2 targets'):
+        encode(TOKENIZER, NUMBERS, TextPair('?', '<answer>[(1, 2, 0.500)]</answer>', (0, 1)))
+
+
+def test_soft_labels_prefer_near_numbers_and_cost_nothing_when_matched() -> None:
+    labels = SoftLabels(NUMBERS, sigma_uv=3.0)
+    ids = NUMBERS.integers
+    answer = ids[torch.tensor([500])]
+    size = len(TOKENIZER)
+
+    def loss(mean: float) -> float:
+        logits = torch.full((1, size), -30.0)
+        logits[0, ids] = -0.5 * ((torch.arange(1001.0) - mean) / 3.0) ** 2
+        return float(labels.loss(logits, answer, ['u'])[0])
+
+    assert abs(loss(500)) < 1e-3
+    assert loss(500) < loss(503) < loss(520)
+    hard = labels.loss(torch.zeros(1, size), answer, [''])
+    assert float(hard[0]) == pytest.approx(np.log(size), rel=1e-5)
+
+
+def test_pointer_distribution_of_mask_and_point() -> None:
+    share = np.zeros((2, 12), np.float32)
+    share[1, 3], share[1, 4] = 0.75, 0.25
+    mask = pointer_distribution(1, share, 3, 4)
+    assert mask is not None and mask[3] == pytest.approx(0.75) and mask.sum() == pytest.approx(1)
+    assert pointer_distribution(0, share, 3, 4) is None
+    blob = pointer_distribution((625.0, 500.0), share, 3, 4)
+    assert blob is not None and blob.argmax() == 1 * 4 + 2
+
+
+def test_dense_targets_follow_the_segmentation() -> None:
+    scene = generate_scene(3)
+    segmentation = np.full((240, 320), -2, np.int16)
+    segmentation[32:64, 48:80] = 1
+    image = Rendering(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), 1.2, np.float32), segmentation)
+    t = dense_targets(scene, image)
+    own = [2 * 20 + 3, 2 * 20 + 4, 3 * 20 + 3, 3 * 20 + 4]
+    assert np.flatnonzero(t.color >= 0).tolist() == own
+    assert all(KIND_CLASSES[k] == scene.objects[1].kind for k in t.kind[own])
+    assert KIND_CLASSES[t.kind[0]] == 'table'
+    # The middle of the mask is the corner shared by the four patches: half a patch away from each centre.
+    assert t.values[own[0], :2] == pytest.approx([0.23, 0.32], abs=0.02)
+    assert t.centroid[1] == pytest.approx([63.5 / 320 * 1000, 47.5 / 240 * 1000, 1.2], abs=0.01)
+    perfect = torch.full((1, 300, len(KIND_CLASSES) + len(COLOR_CLASSES) + 3 + 6), -20.0)
+    k, c = len(KIND_CLASSES), len(COLOR_CLASSES)
+    perfect[0, torch.arange(300), torch.from_numpy(t.kind)] = 20
+    for i in own:
+        perfect[0, i, k + t.color[i]] = perfect[0, i, k + c + t.size[i]] = 20
+        perfect[0, i, k + c + 3:] = torch.from_numpy(t.values[i])
+    loss, figures = dense_loss(perfect, *dense_tensors(t))
+    assert float(loss) < 1e-4 and figures['both'] == 1.0
+
+
+def test_wilson_interval() -> None:
+    rate = Rate(80, 100)
+    low, high = rate.interval
+    assert (low, high) == pytest.approx((0.711, 0.867), abs=2e-3)
+
+
+def test_unknown_setting_is_named(tmp_path: pytest.TempPathFactory) -> None:
+    path = tmp_path / 'x.yaml'  # type: ignore[operator]
+    path.write_text('learning_rat: 0.1')
+    with pytest.raises(InvalidParameterError, match='learning_rat'):
+        load_config(path)
+
+
+def test_micro_model_learns_to_point_by_name() -> None:
+    """Two names, two places in one picture: after training, greedy decoding answers each with its own place."""
+    torch.manual_seed(0)
+    size = {'image_height': 32, 'image_width': 64}
+    model = RoboTracerForConditionalGeneration(RoboTracerConfig(
+        vision_config={'hidden_size': 16, 'stem_channels': [8, 8], **size},
+        spatial_config={'hidden_size': 16, 'stem_channels': [8, 8], 'num_hidden_layers': 1, 'num_attention_heads': 2,
+                        'intermediate_size': 16, **size},
+        text_config={'model_type': 'qwen2', 'hidden_size': 32, 'intermediate_size': 32, 'num_hidden_layers': 2,
+                     'num_attention_heads': 2, 'num_key_value_heads': 2, 'vocab_size': 64 * (len(TOKENIZER) // 64 + 1),
+                     'max_position_embeddings': 256},
+        image_token_id=IMAGE, spatial_token_id=SPATIAL, scale_token_id=SCALE, pointer_heads=[[1, 0]], pad_token_id=PAD,
+        eos_token_id=EOS))
+    pixels = torch.zeros(15, 32, 64)
+    pixels[0, :16, :16], pixels[2, 16:, 48:] = 1, 1
+    share = np.zeros((2, 8), np.float32)
+    share[0, 0], share[1, 7] = 1, 1
+    pairs = [TextPair('Point to the red mug', '<answer>[(125, 250, 0.500)]</answer>', (0,)),
+             TextPair('Point to the blue box', '<answer>[(875, 750, 1.250)]</answer>', (1,))]
+    batch = collate([encode(TOKENIZER, NUMBERS, p) for p in pairs], share, 2, 4)
+    labels = SoftLabels(NUMBERS, sigma_uv=0.3, sigma_d=0.3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        out = packed_forward(model, pixels[None], batch.ids[None])
+        assert out.hidden is not None
+        logits = model.lm_head(out.hidden.flatten(0, 2)[batch.rows])
+        scores, total = out.pointers[0]
+        log_p = scores.flatten(0, 1)[batch.pointer_rows] - total.flatten()[batch.pointer_rows][:, None]
+        pointer = -(batch.pointer_target * log_p).sum(1).mean()
+        loss = labels.loss(logits, batch.labels, batch.roles).mean() + pointer
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    answers = greedy(model, pixels, [question_ids(TOKENIZER, p.prompt) for p in pairs], 20).tokens
+    assert [TOKENIZER.decode(a) for a in answers] == [p.answer for p in pairs]
+    assert float(pointer.detach()) < 0.3
