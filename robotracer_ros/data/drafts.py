@@ -14,7 +14,7 @@ from robotracer_ros.data import regions
 from robotracer_ros.data.facts import Fact, SceneFacts
 from robotracer_ros.data.heights import footprint_cells, highest_under
 from robotracer_ros.data.paths import LIFT, Carry, carry_around, carry_beside, in_workspace, leg
-from robotracer_ros.data.program import Expression, Filter, Ordinal, evaluate
+from robotracer_ros.data.program import Expression, Filter, Ordinal, Side, evaluate
 from robotracer_ros.data.regions import DIRECTIONS, Goal
 from robotracer_ros.data.split import Split, is_held_out, shuffled, weighted
 from robotracer_ros.data.wording import length_in_words
@@ -29,10 +29,19 @@ HOVER_HEIGHT = 0.03
 VIA_DISTANCE = 0.05
 #: a way past an object may be this much longer than the shortest one
 _VIA_DETOUR = 1.5
-#: share of directional placements that name a distance
-_DISTANCE_SHARE = 0.2
-_RELATION_WEIGHTS = {'on': 4.0, 'in': 3.5, 'left of': 2.4, 'right of': 2.4, 'in front of': 2.2, 'behind': 2.2, 'near': 1.4,
-                     'between': 2.0}
+#: share of directional placements beside small things that name a distance (about 20 % of all, as in the paper)
+_DISTANCE_SHARE = 0.35
+_SIDES: tuple[Side, ...] = ('left', 'right', 'near', 'far')
+_RELATION_WEIGHTS = {
+    'on': 2.6,
+    'in': 5.0,
+    'left of': 1.8,
+    'right of': 1.8,
+    'in front of': 1.7,
+    'behind': 1.7,
+    'near': 1.4,
+    'between': 4.0,
+}
 
 
 @dataclass(frozen=True)
@@ -68,19 +77,26 @@ def movable(facts: SceneFacts) -> list[Fact]:
     """Return the objects that can be picked up as they stand: seen, in reach, nothing on them, room for the jaws."""
     found = []
     for o in facts.objects:
-        if not (o.object.graspable and o.visible and not o.loaded and in_workspace(np.array([o.x, o.y]))):
+        if not (
+            o.object.graspable and o.visible and not o.loaded and in_workspace(np.array([o.x, o.y]))
+        ):
             continue
         e = o.object.extents
         yaw = float(np.arctan2(o.object.pose[1, 0], o.object.pose[0, 0]))
         left_out = (o.index,) if o.on < 0 else (o.index, o.on)
-        around = highest_under(facts.heights.without(*left_out), np.array([[o.x, o.y]]),
-                               footprint_cells((e[0] / 2, e[1] / 2), yaw, 0.015))[0]
+        around = highest_under(
+            facts.heights.without(*left_out),
+            np.array([[o.x, o.y]]),
+            footprint_cells((e[0] / 2, e[1] / 2), yaw, 0.015),
+        )[0]
         if around < o.top - 0.02:
             found.append(o)
     return found
 
 
-def draft(facts: SceneFacts, primitive: str, moved: Fact, rng: np.random.Generator, split: Split) -> Draft | None:
+def draft(
+    facts: SceneFacts, primitive: str, moved: Fact, rng: np.random.Generator, split: Split
+) -> Draft | None:
     """Try to make a draft of a primitive for an object; None when nothing suitable was found.
 
     Raises:
@@ -102,11 +118,14 @@ def draft(facts: SceneFacts, primitive: str, moved: Fact, rng: np.random.Generat
 
 def _far_enough(moved: Fact, goal: Goal) -> bool:
     start = np.array([moved.x, moved.y, moved.bottom])
-    return bool(np.hypot(*(goal.point - start)[:2]) >= MIN_TRAVEL) and not goal.region.contains(start)
+    return bool(np.hypot(*(goal.point - start)[:2]) >= MIN_TRAVEL) and not goal.region.contains(
+        start
+    )
 
 
-def _find_goal(facts: SceneFacts, relation: str, moved: Fact, rng: np.random.Generator,
-               split: Split) -> tuple[Goal, tuple[Fact, ...], tuple[float, str] | None] | None:
+def _find_goal(
+    facts: SceneFacts, relation: str, moved: Fact, rng: np.random.Generator, split: Split
+) -> tuple[Goal, tuple[Fact, ...], tuple[float, str] | None] | None:
     """Try references for a relation in a random order."""
     others = [o for o in facts.objects if o.visible and o is not moved]
     if split != 'composition':
@@ -116,28 +135,33 @@ def _find_goal(facts: SceneFacts, relation: str, moved: Fact, rng: np.random.Gen
         others = [o for o in others if is_held_out(relation, o.kind)] or others
     if relation == 'between':
         standing = [o for o in others if o.on < 0]
-        pairs = [(a, b) for i, a in enumerate(standing) for b in standing[i + 1:]]
+        pairs = [(a, b) for i, a in enumerate(standing) for b in standing[i + 1 :]]
         for a, b in shuffled(rng, pairs)[:4]:
-            goal = regions.goal_between(facts, moved, a, b)
-            if goal is not None and _far_enough(moved, goal):
-                return goal, ((a, b) if a.right < b.right or rng.random() < 0.3 else (b, a)), None
+            middle = regions.goal_between(facts, moved, a, b)
+            if middle is not None and _far_enough(moved, middle):
+                ordered = (a, b) if a.right < b.right or rng.random() < 0.3 else (b, a)
+                return middle, ordered, None
         return None
     for reference in shuffled(rng, others)[:5]:
         o = reference.object
         distance = None
         goal: Goal | None = None
         if relation in ('on', 'in', 'stack'):
-            suits = o.container if relation == 'in' else o.support and (relation == 'on' or o.kind in STACKABLE)
+            takes = o.support and (relation == 'on' or o.kind in STACKABLE)
+            suits = o.container if relation == 'in' else takes
             if suits and moved.on != reference.index and reference.on != moved.index:
                 goal = regions.goal_on(facts, moved, reference)
-        elif reference.on < 0 and not reference.object.fixed or relation in DIRECTIONS and reference.on < 0:
+        elif reference.on < 0 and (relation in DIRECTIONS or not o.fixed):
             if relation == 'near':
                 goal = regions.goal_near(facts, moved, reference, rng)
             else:
-                if rng.random() < _DISTANCE_SHARE:
-                    least = reference.half_along(regions.direction(facts, relation)) + moved.radius + 0.02
+                half = reference.half_along(regions.direction(facts, relation))
+                if half <= regions.SMALL_REFERENCE and rng.random() < _DISTANCE_SHARE:
+                    least = half + moved.radius + 0.02
                     distance = length_in_words(max(0.08, least), 0.25, rng)
-                goal = regions.goal_beside(facts, moved, reference, relation, distance[0] if distance else None)
+                goal = regions.goal_beside(
+                    facts, moved, reference, relation, distance[0] if distance else None
+                )
         if goal is not None and _far_enough(moved, goal):
             return goal, (reference,), distance
     return None
@@ -158,8 +182,16 @@ def _place(facts: SceneFacts, moved: Fact, rng: np.random.Generator, split: Spli
         goal, references, distance = found
         path = carry_around(facts, moved, goal.point)
         if path is not None:
-            return Draft('M1', relation, moved, references, goal, path, distance=distance,
-                         held_out=any(is_held_out(relation, r.kind) for r in references))
+            return Draft(
+                'M1',
+                relation,
+                moved,
+                references,
+                goal,
+                path,
+                distance=distance,
+                held_out=any(is_held_out(relation, r.kind) for r in references),
+            )
     return None
 
 
@@ -186,11 +218,17 @@ def _stack(facts: SceneFacts, moved: Fact, rng: np.random.Generator, split: Spli
     path = carry_around(facts, moved, found[0].point)
     if path is None:
         return None
-    return Draft('M3', 'on', moved, found[1], found[0], path, held_out=is_held_out('stack', found[1][0].kind))
+    return Draft(
+        'M3', 'on', moved, found[1], found[0], path, held_out=is_held_out('stack', found[1][0].kind)
+    )
 
 
-def _bypass(facts: SceneFacts, primitive: str, moved: Fact, rng: np.random.Generator, split: Split) -> Draft | None:
-    base = _place(facts, moved, rng, split) if primitive == 'M4' else _stack(facts, moved, rng, split)
+def _bypass(
+    facts: SceneFacts, primitive: str, moved: Fact, rng: np.random.Generator, split: Split
+) -> Draft | None:
+    base = (
+        _place(facts, moved, rng, split) if primitive == 'M4' else _stack(facts, moved, rng, split)
+    )
     if base is None or base.goal is None:
         return None
     start, end = np.array([moved.x, moved.y]), base.goal.point[:2]
@@ -198,7 +236,13 @@ def _bypass(facts: SceneFacts, primitive: str, moved: Fact, rng: np.random.Gener
     along = (end - start) / length
     across = np.array([-along[1], along[0]])
     for via in shuffled(rng, facts.objects):
-        if via is moved or via in base.references or via.index == base.goal.support or not via.visible or via.on >= 0:
+        if (
+            via is moved
+            or via in base.references
+            or via.index == base.goal.support
+            or not via.visible
+            or via.on >= 0
+        ):
             continue
         rare = is_held_out('bypass', via.kind)
         if rare and split != 'composition':
@@ -222,8 +266,18 @@ def _bypass(facts: SceneFacts, primitive: str, moved: Fact, rng: np.random.Gener
             continue
         shortest = min(p.length for _, p in options)
         side, path = shuffled(rng, [x for x in options if x[1].length <= _VIA_DETOUR * shortest])[0]
-        return Draft(primitive, base.relation, moved, base.references, base.goal, path, via=via, via_side=side,
-                     distance=base.distance, held_out=base.held_out or rare)
+        return Draft(
+            primitive,
+            base.relation,
+            moved,
+            base.references,
+            base.goal,
+            path,
+            via=via,
+            via_side=side,
+            distance=base.distance,
+            held_out=base.held_out or rare,
+        )
     return None
 
 
@@ -247,24 +301,48 @@ def _hover(facts: SceneFacts, moved: Fact, rng: np.random.Generator, split: Spli
         length += part.length
     centres = np.array(points)
     centres[-1, 2] = spots[-1][1] + half_height
-    return Draft('hover', 'over', moved, (), None, Carry(centres, length), hover=targets, order=order,
-                 held_out=any(is_held_out('hover', t.kind) for t in targets))
+    return Draft(
+        'hover',
+        'over',
+        moved,
+        (),
+        None,
+        Carry(centres, length),
+        hover=targets,
+        order=order,
+        held_out=any(is_held_out('hover', t.kind) for t in targets),
+    )
 
 
-def _hover_targets(facts: SceneFacts, moved: Fact, rng: np.random.Generator,
-                   split: Split) -> tuple[tuple[Fact, ...], str] | None:
+def _hover_targets(
+    facts: SceneFacts, moved: Fact, rng: np.random.Generator, split: Split
+) -> tuple[tuple[Fact, ...], str] | None:
     """Choose all objects of a kind in the order from a side, or one or two objects to be named."""
-    others = [o for o in facts.objects if o.visible and o is not moved and not o.object.fixed and o.index != moved.on
-              and in_workspace(np.array([o.x, o.y])) and (split == 'composition' or not is_held_out('hover', o.kind))]
-    kinds = [k for k in sorted({o.kind for o in others}) if k != moved.kind
-             and 2 <= sum(o.kind == k for o in facts.objects) <= 3 and all(o in others for o in facts.objects if o.kind == k)]
+    others = [
+        o
+        for o in facts.objects
+        if o.visible
+        and o is not moved
+        and not o.object.fixed
+        and o.index != moved.on
+        and in_workspace(np.array([o.x, o.y]))
+        and (split == 'composition' or not is_held_out('hover', o.kind))
+    ]
+    kinds = [
+        k
+        for k in sorted({o.kind for o in others})
+        if k != moved.kind
+        and 2 <= sum(o.kind == k for o in facts.objects) <= 3
+        and all(o in others for o in facts.objects if o.kind == k)
+    ]
     if kinds and rng.random() < 0.6:
         kind = 'flower pot' if 'flower pot' in kinds else shuffled(rng, kinds)[0]
         count = sum(o.kind == kind for o in others)
-        for side in shuffled(rng, ('left', 'right', 'near', 'far')):
-            found = [evaluate(Expression(Filter(kind), Ordinal(side, r + 1)), facts) for r in range(count)]  # type: ignore[arg-type]
+        for side in shuffled(rng, _SIDES):
+            ranks = [Expression(Filter(kind), Ordinal(side, r + 1)) for r in range(count)]
+            found = [evaluate(e, facts) for e in ranks]
             if all(i is not None for i in found):
                 return tuple(facts.objects[i] for i in found if i is not None), side
     if not others:
         return None
-    return tuple(shuffled(rng, others)[:1 + int(rng.random() < 0.6)]), ''
+    return tuple(shuffled(rng, others)[: 1 + int(rng.random() < 0.6)]), ''

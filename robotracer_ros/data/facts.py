@@ -38,7 +38,8 @@ class Fact:
         right, front: Coordinates of the centre along the camera's horizontal axes.
         u, v: Projection of the centre of the box, 0..1000.
         distance: From the camera to the centre.
-        height, longest, volume: Of the bounding box.
+        height, longest: Of the bounding box.
+        volume: Of the bounding box, or of the cylinder in it when the object is round.
         radius: Of the circle around the base; of the body itself when it is round.
         visible: Enough of it can be seen to be spoken of.
         surface: (3,) the visible surface point at the mask's centroid; NaN when not visible.
@@ -98,8 +99,11 @@ class SceneFacts:
         self.scene = scene
         self.rendered = rendering is not None
         quick = quick_view(scene)
-        self.view = quick if rendering is None else View(scene.camera, rendering.depth, rendering.segmentation,
-                                                         quick.full_area)
+        self.view = (
+            quick
+            if rendering is None
+            else View(scene.camera, rendering.depth, rendering.segmentation, quick.full_area)
+        )
         self.camera: CameraModel = scene.camera
         self.camera_from_world = invert(scene.world_from_camera)
         axes = scene.world_from_camera[:3, :3]
@@ -152,7 +156,10 @@ class SceneFacts:
         bottoms, tops = positions[:, 2] - half_z, positions[:, 2] + half_z
         on = [self._support_of(i, bottoms) for i in range(n)]
         sizes = self.view.segmentation.size
-        counts = np.bincount(self.view.segmentation[self.view.segmentation >= 0].ravel(), minlength=n) / sizes
+        counts = (
+            np.bincount(self.view.segmentation[self.view.segmentation >= 0].ravel(), minlength=n)
+            / sizes
+        )
         facts = []
         for i, o in enumerate(objects):
             share = counts[i] / self.view.full_area[i] if self.view.full_area[i] > 0 else 0.0
@@ -160,12 +167,31 @@ class SceneFacts:
             surface = self._surface_point(i) if visible else np.full(3, np.nan)
             u, v, d = self.project(surface) if visible else (np.nan, np.nan, np.nan)
             e = o.extents
-            facts.append(Fact(
-                index=i, object=o, x=float(positions[i, 0]), y=float(positions[i, 1]), bottom=float(bottoms[i]),
-                top=float(tops[i]), right=float(positions[i, :2] @ self.right), front=float(positions[i, :2] @ self.front),
-                u=float(uvd[i, 0]), v=float(uvd[i, 1]), distance=float(distances[i]), height=float(e[2]),
-                longest=float(e.max()), volume=float(e.prod()), radius=_base_radius(o), visible=visible, surface=surface,
-                uvd=(float(np.round(u)), float(np.round(v)), float(np.round(d, 3))), on=on[i], loaded=i in on, accents=_accents(o)))
+            facts.append(
+                Fact(
+                    index=i,
+                    object=o,
+                    x=float(positions[i, 0]),
+                    y=float(positions[i, 1]),
+                    bottom=float(bottoms[i]),
+                    top=float(tops[i]),
+                    right=float(positions[i, :2] @ self.right),
+                    front=float(positions[i, :2] @ self.front),
+                    u=float(uvd[i, 0]),
+                    v=float(uvd[i, 1]),
+                    distance=float(distances[i]),
+                    height=float(e[2]),
+                    longest=float(e.max()),
+                    volume=float(e.prod()) * (np.pi / 4 if _is_round(o) else 1.0),
+                    radius=_base_radius(o),
+                    visible=visible,
+                    surface=surface,
+                    uvd=(float(np.round(u)), float(np.round(v)), float(np.round(d, 3))),
+                    on=on[i],
+                    loaded=i in on,
+                    accents=_accents(o),
+                )
+            )
         return tuple(facts)
 
     def _support_of(self, i: int, bottoms: NDArray[np.float64]) -> int:
@@ -175,8 +201,11 @@ class SceneFacts:
                 continue
             local = s.pose[:3, :3].T @ (o.position - s.position)
             height = bottoms[j] + s.support_height
-            if abs(bottoms[i] - height) <= REST_TOLERANCE and bool(np.all(np.abs(local[:2]) <= s.extents[:2] / 2)) \
-                    and bottoms[i] > bottoms[j] + 0.002:
+            if (
+                abs(bottoms[i] - height) <= REST_TOLERANCE
+                and bool(np.all(np.abs(local[:2]) <= s.extents[:2] / 2))
+                and bottoms[i] > bottoms[j] + 0.002
+            ):
                 return j
         return -1
 
@@ -184,7 +213,7 @@ class SceneFacts:
         """Return the visible point (3,) at the centroid of the largest piece of an object's mask."""
         rows, cols = np.nonzero(self.view.segmentation == i)
         r0, c0 = rows.min(), cols.min()
-        mask = self.view.segmentation[r0:rows.max() + 1, c0:cols.max() + 1] == i
+        mask = self.view.segmentation[r0 : rows.max() + 1, c0 : cols.max() + 1] == i
         labels, count = ndimage.label(mask)
         if count > 1:
             rows, cols = np.nonzero(labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1)
@@ -197,15 +226,24 @@ class SceneFacts:
         return apply(self.scene.world_from_camera, point)
 
 
+def _is_round(o: SceneObject) -> bool:
+    """Tell whether an object's footprint is a circle."""
+    e = o.extents
+    return bool(abs(e[0] - e[1]) < 0.002) and not any(
+        p.shape == 'box' and not p.rounded for p in o.parts
+    )
+
+
 def _base_radius(o: SceneObject) -> float:
     """Return the radius (m) of the circle around an object's body; without corners where it has none."""
     e = o.extents
-    if abs(e[0] - e[1]) < 0.002 and not any(p.shape == 'box' and not p.rounded for p in o.parts):
-        return float(max(e[0], e[1])) / 2
-    return float(np.hypot(e[0], e[1])) / 2
+    return float(max(e[0], e[1])) / 2 if _is_round(o) else float(np.hypot(e[0], e[1])) / 2
 
 
 def _accents(o: SceneObject) -> frozenset[str]:
     """Return the colour words nearest to the colours of the parts that have one of their own."""
     own = {p.rgb for p in o.parts if p.rgb is not None}
-    return frozenset(min(COLORS, key=lambda w: sum((a - b) ** 2 for a, b in zip(COLORS[w], rgb, strict=True))) for rgb in own)
+    return frozenset(
+        min(COLORS, key=lambda w: sum((a - b) ** 2 for a, b in zip(COLORS[w], rgb, strict=True)))
+        for rgb in own
+    )

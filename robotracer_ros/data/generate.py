@@ -16,8 +16,9 @@ A data set is a folder::
 
 ``samples.jsonl`` loads with ``datasets.load_dataset('json', ...)``, the arrays with ``numpy.load(..., mmap_mode='r')``.
 
-Everything in a shard follows from the scene seeds alone, so the number of workers and interruptions change nothing: a shard
-is written beside its place and moved there when complete, and complete shards are not made again.
+Everything in a shard follows from the scene seeds alone, so the number of workers and interruptions
+change nothing: a shard is written beside its place and moved there when complete, and complete shards
+are not made again.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def renderer() -> Renderer:
 
 def question_rng(seed: int, split: Split) -> np.random.Generator:
     """Return the random numbers for the questions about the scene of a seed."""
-    return np.random.default_rng([31337, seed, ('train', 'val', 'wording', 'composition').index(split)])
+    return np.random.default_rng(
+        [31337, seed, ('train', 'val', 'wording', 'composition').index(split)]
+    )
 
 
 def scene_batch(seed: int, config: GenerateConfig | None = None) -> dict[str, Any]:
@@ -99,16 +102,26 @@ def scene_batch(seed: int, config: GenerateConfig | None = None) -> dict[str, An
     scene = generate_scene(seed, SceneConfig(width=c.width, height=c.height))
     image = renderer().render(scene)
     depth = np.where((image.depth > 0) & (image.depth <= c.max_depth), image.depth, 0.0)
-    return {'rgb': image.rgb, 'depth': np.rint(depth * 1000).astype(np.uint16), 'segmentation': image.segmentation,
-            'K': scene.camera.matrix, 'world_from_camera': scene.world_from_camera, 'scene': scene}
+    return {
+        'rgb': image.rgb,
+        'depth': np.rint(depth * 1000).astype(np.uint16),
+        'segmentation': image.segmentation,
+        'K': scene.camera.matrix,
+        'world_from_camera': scene.world_from_camera,
+        'scene': scene,
+    }
 
 
 def rendering_of(batch: dict[str, Any]) -> Rendering:
     """Return the picture of a batch as the model gets it: depth in metres from whole millimetres."""
-    return Rendering(batch['rgb'], batch['depth'].astype(np.float32) / np.float32(1000), batch['segmentation'])
+    return Rendering(
+        batch['rgb'], batch['depth'].astype(np.float32) / np.float32(1000), batch['segmentation']
+    )
 
 
-def write_shard(folder: Path, first_seed: int, count: int, config: GenerateConfig) -> dict[str, Any]:
+def write_shard(
+    folder: Path, first_seed: int, count: int, config: GenerateConfig
+) -> dict[str, Any]:
     """Write the shard of some consecutive seeds, unless it is there; return its counts."""
     summary = folder / 'summary.json'
     if summary.exists():
@@ -124,19 +137,31 @@ def write_shard(folder: Path, first_seed: int, count: int, config: GenerateConfi
     arrays = {
         'rgb': np.lib.format.open_memmap(partial / 'rgb.npy', 'w+', np.uint8, (*shape, 3)),
         'depth': np.lib.format.open_memmap(partial / 'depth.npy', 'w+', np.uint16, shape),
-        'segmentation': np.lib.format.open_memmap(partial / 'segmentation.npy', 'w+', np.int16, shape)}
+        'segmentation': np.lib.format.open_memmap(
+            partial / 'segmentation.npy', 'w+', np.int16, shape
+        ),
+    }
     matrices = np.zeros((count, 3, 3)), np.zeros((count, 4, 4))
-    with (partial / 'samples.jsonl').open('w', encoding='utf-8') as samples, \
-            (partial / 'scenes.jsonl.gz').open('wb') as raw, gzip.GzipFile('', 'wb', 6, raw, mtime=0) as scenes:
+    with (
+        (partial / 'samples.jsonl').open('w', encoding='utf-8') as samples,
+        (partial / 'scenes.jsonl.gz').open('wb') as raw,
+        gzip.GzipFile('', 'wb', 6, raw, mtime=0) as scenes,
+    ):
         for i, seed in enumerate(range(first_seed, first_seed + count)):
             batch = scene_batch(seed, config)
             for name, array in arrays.items():
                 array[i] = batch[name]
             matrices[0][i], matrices[1][i] = batch['K'], batch['world_from_camera']
-            scenes.write(json.dumps(scene_to_dict(batch['scene']), separators=(',', ':')).encode() + b'\n')
+            scenes.write(
+                json.dumps(scene_to_dict(batch['scene']), separators=(',', ':')).encode() + b'\n'
+            )
             facts = SceneFacts(batch['scene'], rendering_of(batch))
-            for sample in sample_questions(facts, question_rng(seed, config.split), config.questions, config.split):
-                samples.write(json.dumps(sample_to_dict(sample, seed, i), separators=(',', ':')) + '\n')
+            for sample in sample_questions(
+                facts, question_rng(seed, config.split), config.questions, config.split
+            ):
+                samples.write(
+                    json.dumps(sample_to_dict(sample, seed, i), separators=(',', ':')) + '\n'
+                )
                 counts[f'type {sample.task_type}'] += 1
                 if sample.task is not None:
                     counts[f'primitive {sample.task.primitive}'] += 1
@@ -156,23 +181,52 @@ def write_shard(folder: Path, first_seed: int, count: int, config: GenerateConfi
 def sample_to_dict(sample: Sample, seed: int, index: int) -> dict[str, Any]:
     """Convert a question to what ``json`` can write; ``index`` is the scene's place in its shard."""
     return {
-        'seed': seed, 'index': index, 'type': sample.task_type, 'prompt': sample.prompt, 'answer': sample.answer,
-        'targets': list(sample.target_ids), 'metres': sample.metres,
-        'mentions': [{'start': m.start, 'end': m.end, 'object': m.object_id, 'world': [round(float(x), 5) for x in m.world],
-                      'uvd': list(m.uvd)} for m in sample.mentions],
-        'task': None if sample.task is None else _task_to_dict(sample.task)}
+        'seed': seed,
+        'index': index,
+        'type': sample.task_type,
+        'prompt': sample.prompt,
+        'answer': sample.answer,
+        'targets': list(sample.target_ids),
+        'metres': sample.metres,
+        'mentions': [
+            {
+                'start': m.start,
+                'end': m.end,
+                'object': m.object_id,
+                'world': [round(float(x), 5) for x in m.world],
+                'uvd': list(m.uvd),
+            }
+            for m in sample.mentions
+        ],
+        'task': None if sample.task is None else _task_to_dict(sample.task),
+    }
 
 
 def _task_to_dict(task: Task) -> dict[str, Any]:
     goal = None
     if task.goal is not None:
-        goal = {'pose': task.goal.pose[:3].round(6).ravel().tolist(), 'extents': task.goal.extents.round(6).tolist()}
+        goal = {
+            'pose': task.goal.pose[:3].round(6).ravel().tolist(),
+            'extents': task.goal.extents.round(6).tolist(),
+        }
     return {
-        'instruction': task.instruction, 'primitive': task.primitive, 'relation': task.relation, 'moved': task.moved,
-        'references': list(task.references), 'kind': int(task.kind), 'goal': goal, 'hover_targets': list(task.hover_targets),
-        'path': task.path.round(5).tolist(), 'trace': task.trace.tolist(), 'key_steps': list(task.key_steps),
-        'step_objects': list(task.step_objects), 'split': task.split, 'via': task.via, 'via_side': task.via_side,
-        'distance': task.distance}
+        'instruction': task.instruction,
+        'primitive': task.primitive,
+        'relation': task.relation,
+        'moved': task.moved,
+        'references': list(task.references),
+        'kind': int(task.kind),
+        'goal': goal,
+        'hover_targets': list(task.hover_targets),
+        'path': task.path.round(5).tolist(),
+        'trace': task.trace.tolist(),
+        'key_steps': list(task.key_steps),
+        'step_objects': list(task.step_objects),
+        'split': task.split,
+        'via': task.via,
+        'via_side': task.via_side,
+        'distance': task.distance,
+    }
 
 
 def read_shard(folder: Path) -> dict[str, Any]:
@@ -185,8 +239,13 @@ def read_shard(folder: Path) -> dict[str, Any]:
     return {**arrays, 'scenes': scenes, 'samples': samples}
 
 
-def main(out: str | Path, scenes: int = 1000, first_seed: int = VALIDATION_SEEDS, workers: int = 1,
-         config: GenerateConfig | None = None) -> dict[str, Any]:
+def main(
+    out: str | Path,
+    scenes: int = 1000,
+    first_seed: int = VALIDATION_SEEDS,
+    workers: int = 1,
+    config: GenerateConfig | None = None,
+) -> dict[str, Any]:
     """Write a data set, going on where it was interrupted; returns what ``dataset.json`` holds.
 
     Args:
@@ -197,13 +256,20 @@ def main(out: str | Path, scenes: int = 1000, first_seed: int = VALIDATION_SEEDS
         config: How; the default configuration when None.
 
     Raises:
-        InvalidParameterError: training data would use reserved seeds, a number is out of range, or the folder holds a data
-            set that was made otherwise.
+        InvalidParameterError: training data would use reserved seeds, a number is out of range, or
+            the folder holds a data set that was made otherwise.
     """
     c = config or GenerateConfig()
     if c.split == 'train' and first_seed < VALIDATION_SEEDS:
-        raise InvalidParameterError(f'first_seed {first_seed}: seeds below {VALIDATION_SEEDS} are reserved for evaluation')
-    for name, value in (('scenes', scenes), ('workers', workers), ('questions', c.questions), ('shard_scenes', c.shard_scenes)):
+        raise InvalidParameterError(
+            f'first_seed {first_seed}: seeds below {VALIDATION_SEEDS} are reserved for evaluation'
+        )
+    for name, value in (
+        ('scenes', scenes),
+        ('workers', workers),
+        ('questions', c.questions),
+        ('shard_scenes', c.shard_scenes),
+    ):
         if value < 1:
             raise InvalidParameterError(f'{name} {value}: must be at least 1')
     folder = Path(out)
@@ -214,11 +280,20 @@ def main(out: str | Path, scenes: int = 1000, first_seed: int = VALIDATION_SEEDS
         before = json.loads(sheet.read_text())
         different = [k for k in made if before.get(k) != made[k]]
         if different:
-            raise InvalidParameterError(f"{folder} holds a data set with another {', '.join(different)}: choose another folder")
+            raise InvalidParameterError(
+                f'{folder} holds a data set with another {", ".join(different)}: choose another folder'
+            )
     else:
         sheet.write_text(json.dumps({**made, 'complete': False}, indent=1))
-    jobs = [(folder / f'shard-{start // c.shard_scenes:05d}-{start}', start, min(c.shard_scenes, first_seed + scenes - start), c)
-            for start in range(first_seed, first_seed + scenes, c.shard_scenes)]
+    jobs = [
+        (
+            folder / f'shard-{start // c.shard_scenes:05d}-{start}',
+            start,
+            min(c.shard_scenes, first_seed + scenes - start),
+            c,
+        )
+        for start in range(first_seed, first_seed + scenes, c.shard_scenes)
+    ]
     started = time.perf_counter()
     counts: Counter[str] = Counter()
     with Progress() as progress:
@@ -234,7 +309,9 @@ def main(out: str | Path, scenes: int = 1000, first_seed: int = VALIDATION_SEEDS
     return result
 
 
-def _run(jobs: list[tuple[Path, int, int, GenerateConfig]], workers: int) -> Iterator[dict[str, Any]]:
+def _run(
+    jobs: list[tuple[Path, int, int, GenerateConfig]], workers: int
+) -> Iterator[dict[str, Any]]:
     if workers == 1:
         yield from (write_shard(*job) for job in jobs)
         return

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Height map of the table: how far up every object reaches over a 1 cm grid.
 
-Everything below an object's upper surface counts as occupied, which is on the safe side for things that come from above.
+Everything below an object's upper surface counts as occupied, which is on the safe side for things
+that come from above.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CELL = 0.01
 X_RANGE, Y_RANGE = (0.0, 1.1), (-0.75, 0.75)
 SHAPE = (round((X_RANGE[1] - X_RANGE[0]) / CELL), round((Y_RANGE[1] - Y_RANGE[0]) / CELL))
 _ORIGIN = np.array([X_RANGE[0], Y_RANGE[0]])
-_CORNERS = np.array([[x, y] for x in (-.5, .5) for y in (-.5, .5)])
+_CORNERS = np.array([[x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)])
 _ABOVE = 3.0
 
 
@@ -54,7 +55,9 @@ class Heights:
             self._cache[key] = grid
         return self._cache[key]
 
-    def with_height(self, base: NDArray[np.float64], index: int, height: float) -> NDArray[np.float64]:
+    def with_height(
+        self, base: NDArray[np.float64], index: int, height: float
+    ) -> NDArray[np.float64]:
         """Return a copy of a map in which the cells of one object reach up to ``height``."""
         grid = base.copy()
         p = self._patches[index]
@@ -95,11 +98,15 @@ def footprint_cells(half: tuple[float, float], yaw: float, margin: float) -> NDA
     x, y = i.ravel() * CELL, j.ravel() * CELL
     c, s = np.cos(yaw), np.sin(yaw)
     slack = margin + CELL * 0.71 + CELL / 2
-    inside = (np.abs(c * x + s * y) <= half[0] + slack) & (np.abs(-s * x + c * y) <= half[1] + slack)
+    inside = (np.abs(c * x + s * y) <= half[0] + slack) & (
+        np.abs(-s * x + c * y) <= half[1] + slack
+    )
     return np.stack([i.ravel()[inside], j.ravel()[inside]], axis=1)
 
 
-def highest_under(grid: NDArray[np.float64], xy: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.float64]:
+def highest_under(
+    grid: NDArray[np.float64], xy: NDArray[np.float64], cells: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Return the highest point (N,) of the map under a footprint centred at each of the positions (N, 2), metres."""
     index = np.floor((xy - _ORIGIN) / CELL).astype(int)
     rows = np.clip(index[:, :1] + cells[:, 0], 0, SHAPE[0] - 1)

@@ -13,56 +13,33 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from robotracer_ros.data.facts import Fact, SceneFacts
-from robotracer_ros.data.program import Expression, Filter, Ordinal, Relative, Superlative, candidates, evaluate
-from robotracer_ros.data.split import Split, Template, is_held_out, pick_template, shuffled, weighted
+from robotracer_ros.data.noun_phrases import (
+    OBJECT_NOUNS,
+    ORDINAL,
+    ORDINAL_WORDS,
+    PLAIN,
+    RELATIVE,
+    SUPERLATIVE,
+)
+from robotracer_ros.data.program import (
+    Expression,
+    Filter,
+    Ordinal,
+    Relative,
+    Superlative,
+    candidates,
+    evaluate,
+)
+from robotracer_ros.data.split import (
+    Split,
+    Template,
+    is_held_out,
+    pick_template,
+    shuffled,
+    weighted,
+)
 
-ORDINAL_WORDS = ('first', 'second', 'third', 'fourth', 'fifth')
-
-_T = Template
-_PLAIN = (_T('the {n}'),)
-_OBJECT_NOUNS = (_T('object'), _T('thing', weight=0.5), _T('item', held_out=True))
-_ORDINAL = {
-    ('left', 1): (_T('the leftmost {n}', weight=3), _T('the {n} furthest to the left'), _T('the {n} on the far left'),
-                  _T('the first {n} from the left'), _T('the {n} at the left end', True)),
-    ('right', 1): (_T('the rightmost {n}', weight=3), _T('the {n} furthest to the right'), _T('the {n} on the far right'),
-                   _T('the first {n} from the right'), _T('the {n} at the right end', True)),
-    ('left', 2): (_T('the {k} {n} from the left', weight=3), _T('the {n} that is {k} from the left'),
-                  _T('the {k} {n} counting from the left', True)),
-    ('right', 2): (_T('the {k} {n} from the right', weight=3), _T('the {n} that is {k} from the right'),
-                   _T('the {k} {n} counting from the right', True)),
-    ('near', 1): (_T('the {n} nearest to the camera', weight=2), _T('the {n} closest to the camera'), _T('the nearest {n}'),
-                  _T('the {n} closest to us'), _T('the frontmost {n}', True)),
-    ('far', 1): (_T('the {n} farthest from the camera', weight=2), _T('the farthest {n}'), _T('the {n} furthest away'),
-                 _T('the {n} at the very back'), _T('the rearmost {n}', True)),
-    ('near', 2): (_T('the {k} nearest {n}'), _T('the {k} closest {n} to the camera'), _T('the {k} {n} from the front'),
-                  _T('the {n} that comes {k} from the front', True)),
-    ('far', 2): (_T('the {k} farthest {n}'), _T('the {k} farthest {n} from the camera'), _T('the {k} {n} from the back'),
-                 _T('the {n} that comes {k} from the back', True)),
-    ('middle', 1): (_T('the middle {n}'), _T('the {n} in the middle'), _T('the central {n}', True)),
-}
-_SUPERLATIVE = {
-    'tallest': (_T('the tallest {n}', weight=2), _T('the {n} that is tallest'), _T('the highest {n}', True)),
-    'shortest': (_T('the shortest {n}', weight=2), _T('the lowest {n}'), _T('the {n} with the least height', True)),
-    'largest': (_T('the largest {n}'), _T('the biggest {n}'), _T('the {n} that is bigger than the others', True)),
-    'smallest': (_T('the smallest {n}', weight=2), _T('the {n} that is smallest'), _T('the littlest {n}', True)),
-}
-_RELATIVE = {
-    'left of': (_T('the {n} to the left of {a}', weight=2), _T('the {n} left of {a}'), _T('the {n} that is left of {a}'),
-                _T('the {n} standing on the left-hand side of {a}', True)),
-    'right of': (_T('the {n} to the right of {a}', weight=2), _T('the {n} right of {a}'), _T('the {n} that is right of {a}'),
-                 _T('the {n} standing on the right-hand side of {a}', True)),
-    'in front of': (_T('the {n} in front of {a}', weight=2), _T('the {n} that is in front of {a}'),
-                    _T('the {n} standing before {a}', True)),
-    'behind': (_T('the {n} behind {a}', weight=2), _T('the {n} that is behind {a}'), _T('the {n} at the back of {a}', True)),
-    'nearest to': (_T('the {n} nearest to {a}'), _T('the {n} closest to {a}'), _T('the {n} that is nearest to {a}'),
-                   _T('the {n} with the shortest way to {a}', True)),
-    'on': (_T('the {n} on {a}'), _T('the {n} that is on {a}'), _T('the {n} on top of {a}'),
-           _T('the {n} resting upon {a}', True)),
-    'in': (_T('the {n} in {a}'), _T('the {n} inside {a}'), _T('the {n} that is in {a}'), _T('the {n} that {a} holds', True)),
-    'between': (_T('the {n} between {a} and {b}', weight=2), _T('the {n} that is between {a} and {b}'),
-                _T('the {n} with {a} on one side and {b} on the other', True)),
-}
-RELATIONS = tuple(_RELATIVE)
+RELATIONS = tuple(RELATIVE)
 
 
 @dataclass(frozen=True)
@@ -85,8 +62,16 @@ class Phrase:
     anchors: tuple[Phrase, ...] = ()
 
 
-def describe(facts: SceneFacts, target: int, rng: np.random.Generator, split: Split = 'train', *,
-             avoid: Collection[int] = (), depth: int = 1, clause: bool = False) -> Phrase | None:
+def describe(
+    facts: SceneFacts,
+    target: int,
+    rng: np.random.Generator,
+    split: Split = 'train',
+    *,
+    avoid: Collection[int] = (),
+    depth: int = 1,
+    clause: bool = False,
+) -> Phrase | None:
     """Find a phrase that means one object of the scene and no other.
 
     Args:
@@ -131,7 +116,10 @@ def _filters(fact: Fact, rng: np.random.Generator, anything: bool = True) -> lis
     kind, color = Filter(fact.kind), Filter(fact.kind, fact.color)
     options = [kind, color] if rng.random() < 0.45 else [color, kind]
     if anything:
-        options.insert(0 if rng.random() < 0.25 else 2, Filter(None, fact.color) if rng.random() < 0.6 else Filter())
+        options.insert(
+            0 if rng.random() < 0.25 else 2,
+            Filter(None, fact.color) if rng.random() < 0.6 else Filter(),
+        )
     return options
 
 
@@ -139,12 +127,20 @@ def _noun(f: Filter, rng: np.random.Generator, split: Split) -> tuple[str, bool]
     words = [w for w in (f.size, f.color) if w]
     if f.kind is not None:
         return ' '.join([*words, f.kind]), False
-    noun = pick_template(_OBJECT_NOUNS, rng, split)
+    noun = pick_template(OBJECT_NOUNS, rng, split)
     return ' '.join([*words, noun.text]), noun.held_out
 
 
-def _phrase(facts: SceneFacts, target: int, expression: Expression, templates: tuple[Template, ...],
-            rng: np.random.Generator, split: Split, rank: int = 0, anchors: tuple[Phrase, ...] = ()) -> Phrase | None:
+def _phrase(
+    facts: SceneFacts,
+    target: int,
+    expression: Expression,
+    templates: tuple[Template, ...],
+    rng: np.random.Generator,
+    split: Split,
+    rank: int = 0,
+    anchors: tuple[Phrase, ...] = (),
+) -> Phrase | None:
     """Write an expression in words if it means the target."""
     if evaluate(expression, facts) != target:
         return None
@@ -153,9 +149,14 @@ def _phrase(facts: SceneFacts, target: int, expression: Expression, templates: t
     slots = dict(zip('ab', (p.text for p in anchors), strict=False))
     if rank:
         slots['k'] = ORDINAL_WORDS[rank]
-    return Phrase(template.text.format(n=noun, **slots), target, expression,
-                  template.held_out or rare or any(p.held_out_wording for p in anchors),
-                  any(p.held_out_composition for p in anchors), anchors)
+    return Phrase(
+        template.text.format(n=noun, **slots),
+        target,
+        expression,
+        template.held_out or rare or any(p.held_out_wording for p in anchors),
+        any(p.held_out_composition for p in anchors),
+        anchors,
+    )
 
 
 def _plain(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split) -> Phrase | None:
@@ -164,48 +165,69 @@ def _plain(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split
     sized = [Filter(fact.kind, None, size), Filter(fact.kind, fact.color, size)]
     options = sized + options if rng.random() < 0.4 else options + sized
     for f in options:
-        phrase = _phrase(facts, fact.index, Expression(f), _PLAIN, rng, split)
+        phrase = _phrase(facts, fact.index, Expression(f), PLAIN, rng, split)
         if phrase is not None:
             return phrase
     return None
 
 
-def _ordinal(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split) -> Phrase | None:
+def _ordinal(
+    facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split
+) -> Phrase | None:
     for f in _filters(fact, rng):
         pool = candidates(f, facts)
         if pool is None or len(pool) < 2:
             continue
         for side in shuffled(rng, ('left', 'right', 'near', 'far', 'middle')):
-            ranks = (1,) if side == 'middle' else range(1, min(len(pool), 3 if f.kind is None else 4) + 1)
+            ranks = (
+                (1,)
+                if side == 'middle'
+                else range(1, min(len(pool), 3 if f.kind is None else 4) + 1)
+            )
             for rank in ranks:
                 selector = Ordinal(side, rank)  # type: ignore[arg-type]
-                templates = _ORDINAL[side, min(rank, 2)]
-                phrase = _phrase(facts, fact.index, Expression(f, selector), templates, rng, split, rank - 1)
+                templates = ORDINAL[side, min(rank, 2)]
+                phrase = _phrase(
+                    facts, fact.index, Expression(f, selector), templates, rng, split, rank - 1
+                )
                 if phrase is not None:
                     return phrase
     return None
 
 
-def _superlative(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split) -> Phrase | None:
+def _superlative(
+    facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split
+) -> Phrase | None:
     for f in _filters(fact, rng):
         for degree in shuffled(rng, ('tallest', 'shortest', 'largest', 'smallest')):
             selector = Superlative(degree)  # type: ignore[arg-type]
-            phrase = _phrase(facts, fact.index, Expression(f, selector), _SUPERLATIVE[degree], rng, split)
+            phrase = _phrase(
+                facts, fact.index, Expression(f, selector), SUPERLATIVE[degree], rng, split
+            )
             if phrase is not None:
                 return phrase
     return None
 
 
-def _relative(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split, avoid: Collection[int],
-              depth: int, clause: bool) -> Phrase | None:
+def _relative(
+    facts: SceneFacts,
+    fact: Fact,
+    rng: np.random.Generator,
+    split: Split,
+    avoid: Collection[int],
+    depth: int,
+    clause: bool,
+) -> Phrase | None:
     others = [o.index for o in facts.objects if o.visible and o.index not in avoid]
     if not others:
         return None
     filters = _filters(fact, rng)
     for relation in shuffled(rng, RELATIONS):
         if relation in ('on', 'in'):
-            fits = fact.on in others and facts.objects[fact.on].object.container == (relation == 'in')
-            tries = [(fact.on,)] if fits else []
+            fits = fact.on in others and facts.objects[fact.on].object.container == (
+                relation == 'in'
+            )
+            tries: list[tuple[int, ...]] = [(fact.on,)] if fits else []
         elif relation == 'between':
             if len(others) < 2:
                 continue
@@ -216,14 +238,21 @@ def _relative(facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Sp
             rare = any(is_held_out(relation, facts.objects[i].kind) for i in anchors)
             if rare and split != 'composition':
                 continue
-            phrases = [describe(facts, i, rng, split, avoid=(*avoid, *anchors), depth=depth - 1) for i in anchors]
+            phrases = [
+                describe(facts, i, rng, split, avoid=(*avoid, *anchors), depth=depth - 1)
+                for i in anchors
+            ]
             if any(p is None for p in phrases):
                 continue
             named = tuple(p for p in phrases if p is not None)
             selector = Relative(relation, tuple(p.expression for p in named))
-            templates = tuple(t for t in _RELATIVE[relation] if not clause or t.held_out or ' that is ' in t.text)
+            templates = tuple(
+                t for t in RELATIVE[relation] if not clause or t.held_out or ' that is ' in t.text
+            )
             for f in filters:
-                phrase = _phrase(facts, fact.index, Expression(f, selector), templates, rng, split, 0, named)
+                phrase = _phrase(
+                    facts, fact.index, Expression(f, selector), templates, rng, split, 0, named
+                )
                 if phrase is not None:
                     return replace(phrase, held_out_composition=phrase.held_out_composition or rare)
     return None

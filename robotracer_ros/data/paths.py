@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ground-truth paths: lift, carry over or around what stands in the way, lower.
 
-The carried object keeps its orientation. Its footprint with a margin is swept over the exact height map; between the lifted
-start and the point above the goal the path is the tight string over everything in the way, so it climbs only where it must.
+The carried object keeps its orientation. Its footprint with a margin is swept over the exact height
+map; between the lifted start and the point above the goal the path is the tight string over everything
+in the way, so it climbs only where it must.
 """
 
 from __future__ import annotations
@@ -46,8 +47,14 @@ class Carry:
     length: float
 
 
-def carry(facts: SceneFacts, moved: Fact, goal: Array, waypoints: tuple[Array, ...] = (), towers: tuple[int, ...] = (),
-          final_lift: float = LIFT) -> Carry | None:
+def carry(
+    facts: SceneFacts,
+    moved: Fact,
+    goal: Array,
+    waypoints: tuple[Array, ...] = (),
+    towers: tuple[int, ...] = (),
+    final_lift: float = LIFT,
+) -> Carry | None:
     """Find the tight path along straight horizontal legs, or None when it climbs too high.
 
     Args:
@@ -62,15 +69,23 @@ def carry(facts: SceneFacts, moved: Fact, goal: Array, waypoints: tuple[Array, .
     return leg(facts, moved, corners, moved.bottom + LIFT, goal[2] + final_lift, towers)
 
 
-def leg(facts: SceneFacts, moved: Fact, corners: Array, first: float, last: float, towers: tuple[int, ...] = (),
-        fixed_ends: tuple[bool, bool] = (False, False)) -> Carry | None:
+def leg(
+    facts: SceneFacts,
+    moved: Fact,
+    corners: Array,
+    first: float,
+    last: float,
+    towers: tuple[int, ...] = (),
+    fixed_ends: tuple[bool, bool] = (False, False),
+) -> Carry | None:
     """Find the tight path over straight horizontal legs between two heights of the bottom.
 
     Args:
         facts: The scene.
         moved: What is carried.
         corners: (K, 2) ends and bends, K >= 2.
-        first, last: Height of the bottom at the ends, metres: raised where something is in the way.
+        first: Height of the bottom at the start, metres: raised where something is in the way.
+        last: The same at the end.
         towers: Indices of objects that must not be passed over.
         fixed_ends: Which of the two may not be raised.
 
@@ -95,8 +110,14 @@ def leg(facts: SceneFacts, moved: Fact, corners: Array, first: float, last: floa
     return Carry(points, float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum()))
 
 
-def required_bottom(facts: SceneFacts, moved: Fact, xy: Array, towers: tuple[int, ...] = (),
-                    clearance: float = CLEARANCE, side: float = SIDE_CLEARANCE) -> Array:
+def required_bottom(
+    facts: SceneFacts,
+    moved: Fact,
+    xy: Array,
+    towers: tuple[int, ...] = (),
+    clearance: float = CLEARANCE,
+    side: float = SIDE_CLEARANCE,
+) -> Array:
     """Return the least height (N,) of the carried object's bottom over positions (N, 2)."""
     grid = facts.heights.without(moved.index)
     for t in towers:
@@ -129,7 +150,9 @@ def carry_around(facts: SceneFacts, moved: Fact, goal: Array) -> Carry | None:
     return best
 
 
-def carry_beside(facts: SceneFacts, moved: Fact, goal: Array, via: Fact, direction: Array) -> Carry | None:
+def carry_beside(
+    facts: SceneFacts, moved: Fact, goal: Array, via: Fact, direction: Array
+) -> Carry | None:
     """Find a path that passes an object on a given side, never over it.
 
     Args:
@@ -146,10 +169,19 @@ def carry_beside(facts: SceneFacts, moved: Fact, goal: Array, via: Fact, directi
     out = via.half_along(direction) + moved.half_along(direction) + SIDE_CLEARANCE + 0.03
     wide = via.half_along(across) + moved.half_along(across) + SIDE_CLEARANCE + 0.02
     beside = np.array([via.x, via.y]) + out * direction
-    options = ((beside,), (beside - wide * across, beside), (beside, beside + wide * across),
-               (beside - wide * across, beside + wide * across))
+    options = (
+        (beside,),
+        (beside - wide * across, beside),
+        (beside, beside + wide * across),
+        (beside - wide * across, beside + wide * across),
+    )
+    along = (goal[:2] - start) / max(float(np.linalg.norm(goal[:2] - start)), 1e-6)
+    reach = float((goal[:2] - start) @ along)
     for points in options:
-        if not all(in_workspace(p) for p in points):
+        # A way that first leads away from the goal, or past it and back, is not what a person means.
+        if not all(
+            in_workspace(p) and -0.03 <= (p - start) @ along <= reach + 0.03 for p in points
+        ):
             continue
         found = carry(facts, moved, goal, points, (via.index,))
         if found is not None:
@@ -159,15 +191,18 @@ def carry_beside(facts: SceneFacts, moved: Fact, goal: Array, via: Fact, directi
 
 def in_workspace(xy: Array) -> bool:
     """Tell whether the arm can hold an object upright over a point (2,) of the table."""
-    return bool(0.26 <= xy[0] <= 0.76 and abs(xy[1]) <= 0.42 and 0.30 <= np.hypot(xy[0], xy[1]) <= 0.80)
+    return bool(
+        0.26 <= xy[0] <= 0.76 and abs(xy[1]) <= 0.42 and 0.30 <= np.hypot(xy[0], xy[1]) <= 0.80
+    )
 
 
 def _tight(s: Array, need: Array) -> Array:
     """Return the heights of the tight string over the profile: its upper convex hull."""
     hull: list[int] = []
     for i in range(len(s)):
-        while len(hull) >= 2 and (need[hull[-1]] - need[hull[-2]]) * (s[i] - s[hull[-2]]) <= \
-                (need[i] - need[hull[-2]]) * (s[hull[-1]] - s[hull[-2]]):
+        while len(hull) >= 2 and (need[hull[-1]] - need[hull[-2]]) * (s[i] - s[hull[-2]]) <= (
+            need[i] - need[hull[-2]]
+        ) * (s[hull[-1]] - s[hull[-2]]):
             hull.pop()
         hull.append(i)
     return np.interp(s, s[hull], need[hull])
@@ -192,7 +227,7 @@ def simplify(points: Array, tolerance: float) -> Array:
             continue
         line = points[b] - points[a]
         length2 = max(float(line @ line), 1e-12)
-        offsets = points[a + 1:b] - points[a]
+        offsets = points[a + 1 : b] - points[a]
         t = np.clip(offsets @ line / length2, 0.0, 1.0)
         distance = np.linalg.norm(offsets - t[:, None] * line, axis=1)
         k = int(np.argmax(distance))

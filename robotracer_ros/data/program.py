@@ -4,7 +4,8 @@
 
 Meaning, always as the camera sees it:
 
-* left/right: the image's x. front/behind: nearer to / farther from the camera along the table. near/far: distance to it.
+* left/right: the image's x. front/behind: nearer to / farther from the camera along the table.
+  near/far: distance to it.
 * a comparison holds only when it holds in the image **and** on the table, each by a margin, so that no person would
   dispute it; where a person could, :func:`evaluate` returns None and the phrase is never used.
 """
@@ -77,8 +78,16 @@ class Expression:
 
 def candidates(f: Filter, facts: SceneFacts) -> list[Fact] | None:
     """Return the objects that pass a filter, or None where the size or colour word could be disputed."""
-    passed = [o for o in facts.objects if (f.kind is None or o.kind == f.kind) and (f.color is None or o.color == f.color)]
-    if f.kind is None and f.color is not None and any(f.color in o.accents for o in facts.objects if o.color != f.color):
+    passed = [
+        o
+        for o in facts.objects
+        if (f.kind is None or o.kind == f.kind) and (f.color is None or o.color == f.color)
+    ]
+    if (
+        f.kind is None
+        and f.color is not None
+        and any(f.color in o.accents for o in facts.objects if o.color != f.color)
+    ):
         return None
     if f.size is None:
         return passed
@@ -112,7 +121,9 @@ def evaluate(expression: Expression, facts: SceneFacts) -> int | None:
     return chosen.index
 
 
-def _select(selector: Ordinal | Superlative | Relative | None, pool: list[Fact], facts: SceneFacts) -> Fact | None:
+def _select(
+    selector: Ordinal | Superlative | Relative | None, pool: list[Fact], facts: SceneFacts
+) -> Fact | None:
     match selector:
         case None:
             return pool[0] if len(pool) == 1 else None
@@ -147,7 +158,8 @@ def _ordinal(selector: Ordinal, pool: list[Fact]) -> Fact | None:
         order = sorted(pool, key=key)
         values = [key(o) for o in order]
         if (rank > 0 and values[rank] - values[rank - 1] < gap) or (
-                rank + 1 < len(order) and values[rank + 1] - values[rank] < gap):
+            rank + 1 < len(order) and values[rank + 1] - values[rank] < gap
+        ):
             return None
         if chosen is not None and order[rank] is not chosen:
             return None
@@ -161,12 +173,14 @@ def _superlative(degree: Degree, pool: list[Fact]) -> Fact | None:
     up = degree in ('tallest', 'largest')
     if degree in ('tallest', 'shortest'):
         a, b = sorted(pool, key=lambda o: o.height, reverse=up)[:2]
-        high, low = (a.height, b.height) if up else (b.height, a.height)
-        return a if high - low >= HEIGHT_GAP_M and high >= HEIGHT_RATIO * low else None
+        taller, lower = (a.height, b.height) if up else (b.height, a.height)
+        clear = taller - lower >= HEIGHT_GAP_M and taller >= HEIGHT_RATIO * lower
+        return a if clear else None
     a, b = sorted(pool, key=lambda o: o.volume, reverse=up)[:2]
     high, low = (a, b) if up else (b, a)
     # Volume alone is not what people see: the larger one must not be the shorter-looking one.
-    return a if high.volume >= VOLUME_RATIO * low.volume and high.longest >= 1.05 * low.longest else None
+    clear = high.volume >= VOLUME_RATIO * low.volume and high.longest >= 1.05 * low.longest
+    return a if clear else None
 
 
 def _relative(selector: Relative, pool: list[Fact], facts: SceneFacts) -> Fact | None:
@@ -189,9 +203,10 @@ def _relative(selector: Relative, pool: list[Fact], facts: SceneFacts) -> Fact |
 def _nearest(pool: list[Fact], anchor: Fact) -> Fact | None:
     if len(pool) < 2:
         return None
-    order = sorted((hypot(o.x - anchor.x, o.y - anchor.y), o.index, o) for o in pool)
-    first, second = order[0][0], order[1][0]
-    return order[0][2] if second - first >= NEAREST_GAP_M and second >= NEAREST_RATIO * first else None
+    order = sorted(pool, key=lambda o: hypot(o.x - anchor.x, o.y - anchor.y))
+    first, second = (hypot(o.x - anchor.x, o.y - anchor.y) for o in order[:2])
+    clear = second - first >= NEAREST_GAP_M and second >= NEAREST_RATIO * first
+    return order[0] if clear else None
 
 
 def holds(relation: str, o: Fact, anchors: list[Fact]) -> bool | None:
@@ -213,7 +228,8 @@ def holds(relation: str, o: Fact, anchors: list[Fact]) -> bool | None:
         case 'on' | 'in':
             return o.on == a.index
         case 'between':
-            return _between(o, *anchors)
+            # What stands on one of the two does not stand between them.
+            return False if o.on in [x.index for x in anchors] else _between(o, *anchors)
     raise ValueError(f"relation '{relation}' is unknown")
 
 
@@ -231,7 +247,7 @@ def _between(o: Fact, a: Fact, b: Fact) -> bool | None:
     length = hypot(dx, dy)
     if length < 0.12:
         return None
-    t = ((o.x - a.x) * dx + (o.y - a.y) * dy) / length ** 2
+    t = ((o.x - a.x) * dx + (o.y - a.y) * dy) / length**2
     off = abs((o.x - a.x) * dy - (o.y - a.y) * dx) / length
     if 0.2 <= t <= 0.8 and off <= min(0.05, 0.25 * length):
         return True

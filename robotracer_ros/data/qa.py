@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from robotracer_ros.data import regions, wording
 from robotracer_ros.data.facts import Fact, SceneFacts
 from robotracer_ros.data.language import describe
-from robotracer_ros.data.split import Split, Template, is_held_out, pick_template, shuffled, weighted
+from robotracer_ros.data.split import (
+    Split,
+    Template,
+    is_held_out,
+    pick_template,
+    shuffled,
+    weighted,
+)
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import sample_tasks
 from robotracer_ros.geometry.transforms import make_transform
@@ -26,18 +33,52 @@ from robotracer_ros.tracer.prompts import lift_prompt, measure_prompt, refer_pro
 from robotracer_ros.tracer.text import UNITS_M, write_answer
 
 #: how often each type is asked, relative to the others
-TYPE_WEIGHTS: Mapping[str, float] = {'refer': 3.0, 'refer_free': 1.0, 'measure': 1.5, 'trace_3d': 1.5, 'trace_3d_think': 3.0,
-                                     'trace_2d': 1.0, 'lift': 0.7}
+TYPE_WEIGHTS: Mapping[str, float] = {
+    'refer': 3.0,
+    'refer_free': 1.0,
+    'measure': 1.5,
+    'trace_3d': 1.5,
+    'trace_3d_think': 3.0,
+    'trace_2d': 1.0,
+    'lift': 0.7,
+}
 _TUPLE = re.compile(r'\(\d+, \d+(?:, \d+\.\d+)?\)')
 _T = Template
-_FREE = (_T('a free place {w}', weight=2), _T('an empty spot {w}'), _T('free space {w}'), _T('some room {w}', True))
-_HEIGHT = (_T('the height of {o}', weight=3), _T('how tall {o} is'), _T('how high {o} stands', True))
-_LENGTH = (_T('the length of {o}', weight=2), _T('the longer side of {o}'), _T('how long {o} is', True))
-_WIDTH = (_T('the width of {o}', weight=2), _T('the shorter side of {o}'), _T('how wide {o} is', True))
-_ACROSS = (_T('the diameter of {o}', weight=2), _T('the width of {o}'), _T('how much {o} measures across', True))
-_BETWEEN = (_T('the distance between {o} and {p}', weight=2), _T('the distance from {o} to {p}'),
-            _T('how far {o} is from {p}', True))
-_CAMERA = (_T('the distance from the camera to {o}'), _T('how far {o} is from the camera', held_out=True))
+_FREE = (
+    _T('a free place {w}', weight=2),
+    _T('an empty spot {w}'),
+    _T('free space {w}'),
+    _T('some room {w}', True),
+)
+_HEIGHT = (
+    _T('the height of {o}', weight=3),
+    _T('how tall {o} is'),
+    _T('how high {o} stands', True),
+)
+_LENGTH = (
+    _T('the length of {o}', weight=2),
+    _T('the longer side of {o}'),
+    _T('how long {o} is', True),
+)
+_WIDTH = (
+    _T('the width of {o}', weight=2),
+    _T('the shorter side of {o}'),
+    _T('how wide {o} is', True),
+)
+_ACROSS = (
+    _T('the diameter of {o}', weight=2),
+    _T('the width of {o}'),
+    _T('how much {o} measures across', True),
+)
+_BETWEEN = (
+    _T('the distance between {o} and {p}', weight=2),
+    _T('the distance from {o} to {p}'),
+    _T('how far {o} is from {p}', True),
+)
+_CAMERA = (
+    _T('the distance from the camera to {o}'),
+    _T('how far {o} is from the camera', held_out=True),
+)
 #: kinds whose box says what a person would call length and width
 _LONG_KINDS = ('box', 'block', 'sponge', 'tray', 'basket', 'book')
 _ROUND_KINDS = ('can', 'jar', 'candle', 'ball', 'bowl', 'cup', 'plate', 'bottle')
@@ -83,8 +124,13 @@ class Sample:
     metres: float | None = None
 
 
-def sample_questions(facts: SceneFacts, rng: np.random.Generator, n: int, split: Split = 'train',
-                     types: Mapping[str, float] | None = None) -> list[Sample]:
+def sample_questions(
+    facts: SceneFacts,
+    rng: np.random.Generator,
+    n: int,
+    split: Split = 'train',
+    types: Mapping[str, float] | None = None,
+) -> list[Sample]:
     """Make up to ``n`` questions about a scene; the same state of ``rng`` gives the same ones.
 
     Args:
@@ -113,21 +159,37 @@ def sample_questions(facts: SceneFacts, rng: np.random.Generator, n: int, split:
     return [s for s in samples if s is not None]
 
 
-def refer(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train', target: int | None = None) -> Sample | None:
+def refer(
+    facts: SceneFacts, rng: np.random.Generator, split: Split = 'train', target: int | None = None
+) -> Sample | None:
     """Ask where an object is, a random one when ``target`` is None."""
     index = int(rng.integers(len(facts.objects))) if target is None else target
     phrase = describe(facts, index, rng, split, depth=2 if rng.random() < 0.15 else 1)
     if phrase is None:
         return None
     fact = facts.objects[index]
-    return _pointing(refer_prompt(phrase.text), 'refer', facts, fact.surface, fact.uvd, fact.object.id, (fact.object.id,))
+    return _pointing(
+        refer_prompt(phrase.text),
+        'refer',
+        facts,
+        fact.surface,
+        fact.uvd,
+        fact.object.id,
+        (fact.object.id,),
+    )
 
 
-def refer_free(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train') -> Sample | None:
+def refer_free(
+    facts: SceneFacts, rng: np.random.Generator, split: Split = 'train'
+) -> Sample | None:
     """Ask for a free place in a relation to an object: room for something of 5 cm."""
     relation = weighted(rng, (*regions.DIRECTIONS, 'on', 'between'), (1.0, 1.0, 1.0, 1.0, 1.5, 0.8))
     probe = _probe(facts)
-    others = [o for o in facts.objects if o.visible and (split == 'composition' or not is_held_out(relation, o.kind))]
+    others = [
+        o
+        for o in facts.objects
+        if o.visible and (split == 'composition' or not is_held_out(relation, o.kind))
+    ]
     for _ in range(3):
         if relation == 'between':
             standing = [o for o in others if o.on < 0]
@@ -143,7 +205,10 @@ def refer_free(facts: SceneFacts, rng: np.random.Generator, split: Split = 'trai
             goal = regions.goal_beside(facts, probe, chosen[0], relation) if chosen else None
         if goal is None:
             continue
-        phrases = [describe(facts, o.index, rng, split, avoid=[x.index for x in chosen], depth=0) for o in chosen]
+        phrases = [
+            describe(facts, o.index, rng, split, avoid=[x.index for x in chosen], depth=0)
+            for o in chosen
+        ]
         named = [p for p in phrases if p is not None]
         if len(named) < len(chosen):
             continue
@@ -152,7 +217,15 @@ def refer_free(facts: SceneFacts, rng: np.random.Generator, split: Split = 'trai
         text = pick_template(_FREE, rng, split).text.format(w=where)
         uvd = _round(facts.project(goal.point))
         support = facts.objects[goal.support].object.id if goal.support >= 0 else None
-        return _pointing(refer_prompt(text), 'refer_free', facts, goal.point, uvd, support, tuple(o.object.id for o in chosen))
+        return _pointing(
+            refer_prompt(text),
+            'refer_free',
+            facts,
+            goal.point,
+            uvd,
+            support,
+            tuple(o.object.id for o in chosen),
+        )
     return None
 
 
@@ -169,6 +242,7 @@ def measure(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train')
     slots = {'o': name.text}
     what = weighted(rng, ('height', 'side', 'between', 'camera'), (3.0, 2.0, 2.0, 0.8))
     sides = sorted(float(x) for x in a.object.extents[:2])
+    templates: tuple[Template, ...]
     if what == 'between':
         others = [o for o in seen if o is not a]
         b = shuffled(rng, others)[0] if others else None
@@ -211,13 +285,18 @@ def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
     if task_type == 'lift':
         prompt = lift_prompt(task.instruction, task.trace[:, :2], kind=task.kind)
     else:
-        prompt = trace_prompt(task.instruction, kind=task.kind, dimensions=points.shape[1], reasoning=think)
+        prompt = trace_prompt(
+            task.instruction, kind=task.kind, dimensions=points.shape[1], reasoning=think
+        )
     answer = write_answer(points, task.reasoning if think else ())
     meant: list[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]] = []
     if think:
         by_id = {o.object.id: o for o in facts.objects}
-        meant += [(i, by_id[i].surface, s.point) for s, i in zip(task.reasoning, task.step_objects, strict=True)
-                  if i is not None and hasattr(s, 'point')]
+        meant += [
+            (i, by_id[i].surface, s.point)
+            for s, i in zip(task.reasoning, task.step_objects, strict=True)
+            if i is not None and hasattr(s, 'point')
+        ]
     last = _rests_on(facts, task)
     for k, (world, uvd) in enumerate(zip(task.path, task.trace, strict=True)):
         owner = task.moved if k == 0 else last if k == len(task.path) - 1 else None
@@ -231,18 +310,31 @@ def _rests_on(facts: SceneFacts, task: Task) -> str | None:
     return task.references[0] if task.goal is not None and task.relation in ('on', 'in') else None
 
 
-def _pointing(prompt: str, task_type: str, facts: SceneFacts, world: NDArray[np.float64], uvd: tuple[float, float, float],
-              object_id: str | None, ids: tuple[str, ...]) -> Sample:
+def _pointing(
+    prompt: str,
+    task_type: str,
+    facts: SceneFacts,
+    world: NDArray[np.float64],
+    uvd: tuple[float, float, float],
+    object_id: str | None,
+    ids: tuple[str, ...],
+) -> Sample:
     answer = write_answer([uvd])
     return Sample(prompt, answer, task_type, _mentions(answer, [(object_id, world, uvd)]), ids)
 
 
-def _mentions(answer: str, meant: Sequence[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]],
-              ) -> tuple[Mention, ...]:
+def _mentions(
+    answer: str,
+    meant: Sequence[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]],
+) -> tuple[Mention, ...]:
     found = list(_TUPLE.finditer(answer))
     if len(found) != len(meant):
-        raise AssertionError(f'{len(found)} coordinate tuples stand for {len(meant)} points in {answer!r}')
-    return tuple(Mention(m.start(), m.end(), i, w, p) for m, (i, w, p) in zip(found, meant, strict=True))
+        raise AssertionError(
+            f'{len(found)} coordinate tuples stand for {len(meant)} points in {answer!r}'
+        )
+    return tuple(
+        Mention(m.start(), m.end(), i, w, p) for m, (i, w, p) in zip(found, meant, strict=True)
+    )
 
 
 def _round(uvd: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -252,7 +344,36 @@ def _round(uvd: NDArray[np.float64]) -> tuple[float, float, float]:
 def _probe(facts: SceneFacts) -> Fact:
     """Return a thing of 5 cm that is not in the scene, to ask for room for it."""
     size = 0.05
-    block = SceneObject('', 'block', '', (0, 0, 0), 'medium', (Primitive('box', (size / 2,) * 3, np.eye(4)),), np.full(3, size),
-                        0.1, make_transform(None, (-1.0, 0.0, size / 2)))
-    return Fact(-9, block, -1.0, 0.0, 0.0, size, 0.0, 0.0, 0.0, 0.0, 9.0, size, size, size ** 3, size / 2, False,
-                np.full(3, np.nan), (0.0, 0.0, 0.0), -1, False)
+    block = SceneObject(
+        '',
+        'block',
+        '',
+        (0, 0, 0),
+        'medium',
+        (Primitive('box', (size / 2,) * 3, np.eye(4)),),
+        np.full(3, size),
+        0.1,
+        make_transform(None, (-1.0, 0.0, size / 2)),
+    )
+    return Fact(
+        -9,
+        block,
+        -1.0,
+        0.0,
+        0.0,
+        size,
+        0.0,
+        0.0,
+        0.0,
+        0.0,
+        9.0,
+        size,
+        size,
+        size**3,
+        size / 2,
+        False,
+        np.full(3, np.nan),
+        (0.0, 0.0, 0.0),
+        -1,
+        False,
+    )

@@ -57,24 +57,28 @@ def _interval(shape: str, size: tuple[float, ...], o: Array, d: Array) -> tuple[
     if shape == 'ellipsoid':
         inverse = 1.0 / np.asarray(size[:3])
         return _ball(o * inverse, d * inverse, 1.0)
-    radius, half = size[0], size[1]
+    radius, length = size[0], size[1]
     a = d[:, 0] ** 2 + d[:, 1] ** 2
     b = o[:, 0] * d[:, 0] + o[:, 1] * d[:, 1]
     c = o[:, 0] ** 2 + o[:, 1] ** 2 - radius * radius
-    side, cap = _quadratic(a, b, c), _slab(o[:, 2], d[:, 2], half)
+    side, cap = _quadratic(a, b, c), _slab(o[:, 2], d[:, 2], length)
     near, far = np.maximum(side[0], cap[0]), np.minimum(side[1], cap[1])
     if shape == 'cylinder':
         return near, far
     if shape == 'capsule':
         near, far = np.where(near <= far, near, np.inf), np.where(near <= far, far, -np.inf)
-        for z in (-half, half):
+        for z in (-length, length):
             n, f = _ball(o - np.array([0.0, 0.0, z]), d, radius)
             near, far = np.minimum(near, n), np.maximum(far, f)
         return near, far
-    raise ValueError(f"shape '{shape}' is unknown: must be box, cylinder, sphere, capsule or ellipsoid")
+    raise ValueError(
+        f"shape '{shape}' is unknown: must be box, cylinder, sphere, capsule or ellipsoid"
+    )
 
 
-def part_entry(part: Primitive, world_from_object: Array, origins: Array, directions: Array) -> Array:
+def part_entry(
+    part: Primitive, world_from_object: Array, origins: Array, directions: Array
+) -> Array:
     """Return the ray parameter (N,) where rays enter a part from outside, ``inf`` where they miss it.
 
     Args:
@@ -90,7 +94,10 @@ def part_entry(part: Primitive, world_from_object: Array, origins: Array, direct
 
 
 def object_entry(obj: SceneObject, origins: Array, directions: Array) -> Array:
-    """Return the ray parameter (N,) where rays enter an object, ``inf`` where they miss it; arguments as in part_entry."""
+    """Return the ray parameter (N,) where rays enter an object, ``inf`` where they miss it.
+
+    Arguments as in :func:`part_entry`.
+    """
     best = np.full(len(directions), np.inf)
     for part in obj.parts:
         np.minimum(best, part_entry(part, obj.pose, origins, directions), out=best)
@@ -115,4 +122,6 @@ def inside_part(part: Primitive, world_from_object: Array, points: Array) -> NDA
     if part.shape == 'capsule':
         z = np.maximum(np.abs(p[:, 2]) - s[1], 0.0)
         return r2 + z * z <= s[0] ** 2
-    raise ValueError(f"shape '{part.shape}' is unknown: must be box, cylinder, sphere, capsule or ellipsoid")
+    raise ValueError(
+        f"shape '{part.shape}' is unknown: must be box, cylinder, sphere, capsule or ellipsoid"
+    )

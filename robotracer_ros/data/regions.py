@@ -5,20 +5,20 @@
 All regions are boxes for the bottom centre of the moved object, sides along the camera's right and front unless said
 otherwise. ``reach`` is the reference's half width along the relation plus the moved object's radius.
 
-=============== ===========================================================================================================
-relation        region
-=============== ===========================================================================================================
-on, stack       the support's free surface (``support_size``, at least 2 x 2 cm) in its own frame; from 1.5 cm below to 4 cm
-                above it, because things may lean on a rim
-in              the inside of the container: its box shrunk to 70 %; from 1.5 cm below its floor to 5 cm above
-left of, ...    from half of ``reach`` to ``reach`` + 14 cm beyond the reference's centre, +-8 cm (or its half width) across
-left of by d    +-4 cm around the point that lies d (centre to centre) beside the reference's centre
-near            a square around the reference out to ``reach`` + 9 cm on every side
-between         middle half of the way between the two references, +-8 cm across
-move by d       +-5 cm (short moves: a third of d, at least 3 cm) around the point d away from the start
-=============== ===========================================================================================================
+* on, stack: the support's free surface (``support_size``, at least 2 x 2 cm) in its own frame; from
+  1.5 cm below to 4 cm above it, because things may lean on a rim.
+* in: the inside of the container: its box shrunk to 70 %; from 1.5 cm below its floor to 5 cm above.
+* left of, right of, in front of, behind: from the reference's side plus half the moved radius to
+  ``reach`` + 14 cm from the reference's centre, +-8 cm (or its half width) across.
+* the same by a distance d: +-4 cm around the point that lies d (centre to centre) beside the
+  reference's centre; only for references of at most 5 cm half width, because beside large things people
+  measure from the edge.
+* near: a rectangle around the reference out to ``reach`` + 8 cm on every side.
+* between: the middle half of the gap between the two references, +-8 cm across.
+* move by d: +-5 cm (short moves: a third of d, at least 3 cm) around the point d away from the start.
 
-Regions on the table reach from 1.5 cm below to 1.5 cm above it. The place aimed at keeps 1.5 cm from the region's sides.
+Regions on the table reach from 1.5 cm below to 1.5 cm above it. The place aimed at keeps 1.5 cm from the
+region's sides.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ Array = NDArray[np.float64]
 DIRECTIONS = ('left of', 'right of', 'in front of', 'behind')
 #: gap aimed at between the reference and what is put beside it, metres
 BESIDE_GAP = 0.045
+#: half width of what distances are measured from (centre to centre) at most, metres
+SMALL_REFERENCE = 0.05
 #: free space around a placed object, metres: room for the jaws
 PLACE_MARGIN = 0.03
 #: distances from the preferred place that are tried, inside out, metres
@@ -64,7 +66,12 @@ class Goal:
 
 def direction(facts: SceneFacts, relation: str) -> Array:
     """Return the horizontal unit vector (2,) of a directional relation."""
-    return {'left of': -facts.right, 'right of': facts.right, 'in front of': facts.front, 'behind': -facts.front}[relation]
+    return {
+        'left of': -facts.right,
+        'right of': facts.right,
+        'in front of': facts.front,
+        'behind': -facts.front,
+    }[relation]
 
 
 def fits_on(moved: Fact, support: Fact) -> bool:
@@ -88,7 +95,9 @@ def fits_on(moved: Fact, support: Fact) -> bool:
 
 def goal_on(facts: SceneFacts, moved: Fact, support: Fact) -> Goal | None:
     """Find a place on a support or in a container."""
-    if not fits_on(moved, support) or support.on >= 0 and support.object.graspable and not support.object.support:
+    if not fits_on(moved, support) or (
+        support.on >= 0 and support.object.graspable and not support.object.support
+    ):
         return None
     o = support.object
     z = support.bottom + o.support_height
@@ -97,8 +106,10 @@ def goal_on(facts: SceneFacts, moved: Fact, support: Fact) -> Goal | None:
     low, high = 0.015, 0.05 if inside else 0.04
     rotation = o.pose[:3, :3]
     centre = np.array([support.x, support.y, z])
-    region = GoalRegion(make_transform(rotation, centre + (0, 0, (high - low) / 2)),
-                        np.array([2 * half[0], 2 * half[1], low + high]))
+    region = GoalRegion(
+        make_transform(rotation, centre + np.array([0, 0, (high - low) / 2])),
+        np.array([2 * half[0], 2 * half[1], low + high]),
+    )
     # Off the middle only as far as the whole footprint stays on the surface.
     room = np.asarray(o.support_size) - moved.radius
     for offset in _offsets():
@@ -110,7 +121,9 @@ def goal_on(facts: SceneFacts, moved: Fact, support: Fact) -> Goal | None:
     return None
 
 
-def goal_beside(facts: SceneFacts, moved: Fact, reference: Fact, relation: str, distance: float | None = None) -> Goal | None:
+def goal_beside(
+    facts: SceneFacts, moved: Fact, reference: Fact, relation: str, distance: float | None = None
+) -> Goal | None:
     """Find a place on the table in a direction from a reference.
 
     Args:
@@ -125,23 +138,36 @@ def goal_beside(facts: SceneFacts, moved: Fact, reference: Fact, relation: str, 
     reach = reference.half_along(d) + moved.radius
     centre = np.array([reference.x, reference.y])
     if distance is None:
-        near, far, wide = reference.half_along(d) + 0.5 * moved.radius, reach + 0.14, max(0.08, reference.half_along(across))
+        near, far, wide = (
+            reference.half_along(d) + 0.5 * moved.radius,
+            reach + 0.14,
+            max(0.08, reference.half_along(across)),
+        )
         aim = reach + BESIDE_GAP
     else:
-        if distance < reach + 0.02:
+        if distance < reach + 0.02 or reference.half_along(d) > SMALL_REFERENCE:
             return None
         near, far, wide, aim = distance - 0.04, distance + 0.04, 0.04, distance
-    return _on_table(facts, moved, centre + (near + far) / 2 * d, d, (far - near) / 2, wide, centre + aim * d)
+    return _on_table(
+        facts, moved, centre + (near + far) / 2 * d, d, (far - near) / 2, wide, centre + aim * d
+    )
 
 
-def goal_near(facts: SceneFacts, moved: Fact, reference: Fact, rng: np.random.Generator) -> Goal | None:
+def goal_near(
+    facts: SceneFacts, moved: Fact, reference: Fact, rng: np.random.Generator
+) -> Goal | None:
     """Find a place on the table close to a reference, on whichever side is free."""
     centre = np.array([reference.x, reference.y])
-    half = [reference.half_along(facts.front) + 2 * moved.radius + 0.06, reference.half_along(facts.right) + 2 * moved.radius + 0.06]
+    half = [
+        reference.half_along(d) + moved.radius + BESIDE_GAP + 0.035
+        for d in (facts.front, facts.right)
+    ]
     for i in rng.permutation(len(DIRECTIONS)):
         d = direction(facts, DIRECTIONS[i])
         aim = centre + (reference.half_along(d) + moved.radius + BESIDE_GAP) * d
-        goal = _on_table(facts, moved, centre, facts.front, half[0], half[1], aim, radii=(0.0, 0.02))
+        goal = _on_table(
+            facts, moved, centre, facts.front, half[0], half[1], aim, radii=(0.0, 0.02)
+        )
         if goal is not None:
             return goal
     return None
@@ -158,7 +184,9 @@ def goal_between(facts: SceneFacts, moved: Fact, a: Fact, b: Fact) -> Goal | Non
     if inner < 2 * moved.radius + 0.05 or length > 0.50:
         return None
     middle = p + (a.half_along(d) + inner / 2) * d
-    return _on_table(facts, moved, middle, d, max(inner / 4, 0.02), 0.08, middle, radii=(0.0, 0.02, 0.04))
+    return _on_table(
+        facts, moved, middle, d, max(inner / 4, 0.02), 0.08, middle, radii=(0.0, 0.02, 0.04)
+    )
 
 
 def goal_shift(facts: SceneFacts, moved: Fact, relation: str, distance: float) -> Goal | None:
@@ -170,15 +198,28 @@ def goal_shift(facts: SceneFacts, moved: Fact, relation: str, distance: float) -
 
 
 def _offsets(radii: tuple[float, ...] = _RADII) -> list[Array]:
-    return [np.zeros(2)] + [r * np.array([np.cos(a), np.sin(a)]) for r in radii if r > 0 for a in _ANGLES]
+    return [np.zeros(2)] + [
+        r * np.array([np.cos(a), np.sin(a)]) for r in radii if r > 0 for a in _ANGLES
+    ]
 
 
-def _on_table(facts: SceneFacts, moved: Fact, centre: Array, along: Array, half_along: float, half_across: float, aim: Array,
-              radii: tuple[float, ...] = _RADII) -> Goal | None:
+def _on_table(
+    facts: SceneFacts,
+    moved: Fact,
+    centre: Array,
+    along: Array,
+    half_along: float,
+    half_across: float,
+    aim: Array,
+    radii: tuple[float, ...] = _RADII,
+) -> Goal | None:
     """Make a region on the table and take the first free place around the aim."""
     rotation = np.eye(3)
     rotation[:2, 0], rotation[:2, 1] = along, (-along[1], along[0])
-    region = GoalRegion(make_transform(rotation, (centre[0], centre[1], 0.0)), np.array([2 * half_along, 2 * half_across, 0.03]))
+    region = GoalRegion(
+        make_transform(rotation, (centre[0], centre[1], 0.0)),
+        np.array([2 * half_along, 2 * half_across, 0.03]),
+    )
     inner = GoalRegion(region.pose, region.extents - np.array([2 * _KEEP_OFF, 2 * _KEEP_OFF, 0.0]))
     for offset in _offsets(radii):
         point = np.array([*(aim + offset), 0.0])
@@ -188,7 +229,7 @@ def _on_table(facts: SceneFacts, moved: Fact, centre: Array, along: Array, half_
 
 
 def _free(facts: SceneFacts, moved: Fact, point: Array, support: int) -> bool:
-    """Tell whether an object can be put down at a point (3,): reachable, room for it and the jaws, point seen by the camera."""
+    """Tell whether a thing can be put down at a point (3,): in reach, room for it and the jaws, seen."""
     x, y = point[:2]
     if not (0.28 <= x <= 0.74 and abs(y) <= 0.40 and in_workspace(point[:2])):
         return False
@@ -196,7 +237,12 @@ def _free(facts: SceneFacts, moved: Fact, point: Array, support: int) -> bool:
     e = moved.object.extents
     yaw = float(np.arctan2(moved.object.pose[1, 0], moved.object.pose[0, 0]))
     grid = facts.heights.without(*left_out)
-    if highest_under(grid, point[None, :2], footprint_cells((e[0] / 2, e[1] / 2), yaw, PLACE_MARGIN))[0] > 1e-3:
+    if (
+        highest_under(
+            grid, point[None, :2], footprint_cells((e[0] / 2, e[1] / 2), yaw, PLACE_MARGIN)
+        )[0]
+        > 1e-3
+    ):
         return False
     seen = facts.hidden(point)
     # The moved object itself is gone by then; the rim of a bowl hides its floor but is the bowl all the same.

@@ -4,8 +4,9 @@
 
 * Scene seeds ``0 .. VALIDATION_SEEDS - 1`` are reserved for validation and benches; training starts after them.
 * Phrasings marked ``held_out`` in the templates occur only in the split ``wording``.
-* Combinations of ``HELD_OUT_COMPOSITIONS`` (a relation word and the kind of the object that it refers to) occur only in the
-  split ``composition``, in instructions and in referring expressions alike. Every word of them is seen in training.
+* Combinations of ``HELD_OUT_COMPOSITIONS`` (a relation word and the kind of the object that it refers to)
+  occur only in the split ``composition``, in instructions and in referring expressions alike. Every word
+  of them is seen in training.
 """
 
 from __future__ import annotations
@@ -24,13 +25,29 @@ SPLITS: tuple[Split, ...] = ('train', 'val', 'wording', 'composition')
 VALIDATION_SEEDS = 1000
 
 #: (relation, kind of its reference) kept out of training
-HELD_OUT_COMPOSITIONS: frozenset[tuple[str, str]] = frozenset({
-    ('left of', 'bowl'), ('left of', 'can'), ('right of', 'book'), ('right of', 'bottle'),
-    ('in front of', 'mug'), ('in front of', 'flower pot'), ('behind', 'plate'), ('behind', 'box'),
-    ('near', 'tray'), ('near', 'jar'), ('nearest to', 'mug'), ('nearest to', 'carton'),
-    ('on', 'sponge'), ('in', 'basket'), ('between', 'bottle'), ('stack', 'book'),
-    ('bypass', 'carton'), ('bypass', 'watering can'), ('hover', 'bowl'),
-})
+HELD_OUT_COMPOSITIONS: frozenset[tuple[str, str]] = frozenset(
+    {
+        ('left of', 'bowl'),
+        ('left of', 'can'),
+        ('right of', 'book'),
+        ('right of', 'bottle'),
+        ('in front of', 'mug'),
+        ('in front of', 'flower pot'),
+        ('behind', 'plate'),
+        ('behind', 'box'),
+        ('near', 'tray'),
+        ('near', 'jar'),
+        ('nearest to', 'mug'),
+        ('nearest to', 'carton'),
+        ('on', 'sponge'),
+        ('in', 'tray'),
+        ('between', 'bottle'),
+        ('stack', 'book'),
+        ('bypass', 'carton'),
+        ('bypass', 'watering can'),
+        ('hover', 'bowl'),
+    }
+)
 
 
 def is_held_out(relation: str, kind: str | None) -> bool:
@@ -47,9 +64,13 @@ class Template:
     weight: float = 1.0
 
 
-def pick_template(templates: Sequence[Template], rng: np.random.Generator, split: Split) -> Template:
+def pick_template(
+    templates: Sequence[Template], rng: np.random.Generator, split: Split
+) -> Template:
     """Draw a phrasing: in the split ``wording`` a held-out one where there is one, in all others a seen one."""
-    pool = [t for t in templates if t.held_out == (split == 'wording')] or [t for t in templates if not t.held_out]
+    pool = [t for t in templates if t.held_out == (split == 'wording')] or [
+        t for t in templates if not t.held_out
+    ]
     return weighted(rng, pool, [t.weight for t in pool])
 
 

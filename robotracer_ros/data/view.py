@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A quick exact view of a scene at low resolution, for making tasks without the renderer.
 
-It shows the table and the objects, not the robot: where the arm stands in front of something only a real rendering tells.
+It shows the table and the objects, not the robot: where the arm stands in front of something only a real
+rendering tells.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from robotracer_ros.geometry.transforms import apply, invert
 from robotracer_ros.sim.spec import FLOOR_Z, SEG_BACKGROUND, SEG_TABLE, TABLE_EDGES, Scene
 
 WIDTH = 128
-_CORNERS = np.array([[x, y, z] for x in (-.5, .5) for y in (-.5, .5) for z in (-.5, .5)])
+_CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def quick_view(scene: Scene, width: int = WIDTH) -> View:
     return View(grid, depth, segmentation, full)
 
 
-def _ground(eye: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
+def _ground(
+    eye: NDArray[np.float64], directions: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
     """Return depth and segmentation of the table top and the floor alone."""
     down = np.where(directions[..., 2] < -1e-9, directions[..., 2], np.nan)
     table, floor = -eye[2] / down, (FLOOR_Z - eye[2]) / down

@@ -1,0 +1,57 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Every word that the data engine can say, for building vocabularies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from robotracer_ros.data import noun_phrases, qa, wording
+from robotracer_ros.data.split import Template
+from robotracer_ros.sim.catalog import COLORS, KINDS, SIZES
+from robotracer_ros.tracer import prompts
+from robotracer_ros.tracer.text import UNITS_M
+
+_WORD = re.compile(r'[A-Za-z]+')
+
+
+def vocabulary(held_out: bool = False) -> list[str]:
+    """Return all words (letters only) of instructions, prompts and answers, as written and with a capital, sorted.
+
+    Args:
+        held_out: Also those that only held-out phrasings use.
+    """
+    texts: list[str] = [
+        *COLORS,
+        *KINDS,
+        *SIZES,
+        *UNITS_M,
+        *noun_phrases.ORDINAL_WORDS,
+        'object thing is are Scene Scale Referring '
+        'Measuring think answer the distance to move asked for of height cm',
+    ]
+    for module in (noun_phrases, qa, wording):
+        for value in vars(module).values():
+            texts += [t.text for t in _templates(value) if held_out or not t.held_out]
+    texts += [prompts.trace_prompt('', dimensions=d) for d in (2, 3)] + [
+        prompts.trace_prompt('', kind=k) for k in prompts.TraceKind
+    ]
+    texts += [prompts.lift_prompt('', []), prompts.refer_prompt(''), prompts.measure_prompt('')]
+    words: set[str] = set()
+    for text in texts:
+        # Names of slots are no words.
+        words.update(_WORD.findall(re.sub(r'\{\w+\}', ' ', text)))
+    return sorted(words | {w.capitalize() for w in words})
+
+
+def _templates(value: Any) -> Iterator[Template]:
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, dict):
+        for v in value.values():
+            yield from _templates(v)
+    elif isinstance(value, tuple):
+        for v in value:
+            yield from _templates(v)
