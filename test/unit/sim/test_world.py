@@ -227,11 +227,11 @@ def test_bad_commands_are_refused(empty):
         empty.set_arm_target([0.0] * 5)
     with pytest.raises(InvalidParameterError, match='must be finite'):
         empty.set_arm_target([float('nan')] * 6)
-    with pytest.raises(InvalidParameterError, match="'elbow_joint' is 4.0000 rad"):
+    with pytest.raises(InvalidParameterError, match=r"'elbow_joint' is 4\.0000 rad"):
         empty.set_arm_target([0, 0, 4.0, 0, 0, 0])
     with pytest.raises(InvalidParameterError, match=r'opening 0.2 m: must be in 0..0.1'):
         empty.set_gripper(0.2)
-    with pytest.raises(InvalidParameterError, match=r'force 500.0 N'):
+    with pytest.raises(InvalidParameterError, match=r'force 500\.0 N'):
         empty.set_gripper(0.05, 500.0)
     with pytest.raises(InvalidParameterError, match='timestep'):
         PhysicsConfig(timestep=0.5)
