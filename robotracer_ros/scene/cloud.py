@@ -57,7 +57,8 @@ def cloud_in_base(depth: Float, camera: CameraModel, base_from_camera: NDArray[n
     """
     if depth.shape != (camera.height, camera.width):
         h, w = depth.shape
-        raise ResolutionMismatchError(f'depth image is {w}x{h} px but its intrinsics are for {camera.width}x{camera.height} px',
+        raise ResolutionMismatchError(f'depth image is {w}x{h} px but its intrinsics are for '
+                                      f'{camera.width}x{camera.height} px',
                                       depth=[w, h], camera=[camera.width, camera.height])
     if not np.any((depth > 0) & np.isfinite(depth)):
         raise InvalidDepthError(f'the depth image holds no valid value among {depth.size} pixels')
@@ -75,14 +76,16 @@ def cloud_in_base(depth: Float, camera: CameraModel, base_from_camera: NDArray[n
     return points
 
 
-def find_support(points: Float, depth: Float, focal: float, lower: NDArray[np.float64], upper: NDArray[np.float64]) -> float:
+def find_support(points: Float, depth: Float, focal: float, lower: NDArray[np.float64],
+                 upper: NDArray[np.float64]) -> float:
     """Return the height (m) of the dominant horizontal surface in the workspace, or NaN when there is none.
 
     Args:
         points: (H, W, 3) cloud in the planning frame, NaN where invalid.
         depth: (H, W) metres.
         focal: Focal length in pixels.
-        lower, upper: (3,) corners of the workspace.
+        lower: (3,) least corner of the workspace, metres.
+        upper: (3,) greatest corner.
     """
     inside = np.all((points >= lower.astype(np.float32)) & (points <= upper.astype(np.float32)), axis=-1)
     if not inside.any():

@@ -19,13 +19,14 @@ def occupied_voxels(points: NDArray[np.floating], voxel_size: float, lower: Matr
                     support_z: float = float('nan'), min_points: int = 3, fill: bool = True) -> Matrix:
     """Return the centres (N, 3) of occupied voxels; the grid's planes are multiples of the voxel size.
 
-    A camera sees fronts and tops only. With ``fill`` every column of voxels is occupied from its highest point down to the
-    support, so that things are solid and their hidden backs are where their tops are.
+    A camera sees fronts and tops only. With ``fill`` every column of voxels is occupied from its highest point down to
+    the support, so that things are solid and their hidden backs are where their tops are.
 
     Args:
         points: (M, 3) in the planning frame, metres; points that are not finite are left out.
         voxel_size: Edge, metres.
-        lower, upper: (3,) corners of the workspace; points outside are left out.
+        lower: (3,) least corner of the workspace; points outside are left out.
+        upper: (3,) greatest corner.
         support_z: Height of the table; voxels whose centre is below it are left out. NaN: none, and nothing is filled.
         min_points: Points that a voxel needs, against noise.
         fill: Fill the columns.
@@ -56,4 +57,4 @@ def occupied_voxels(points: NDArray[np.floating], voxel_size: float, lower: Matr
             stacks = grid[columns][:, ::-1]
             grid[columns] = np.logical_or.accumulate(stacks, axis=1)[:, ::-1]
         grid[:, :, :bottom] = False
-    return (np.argwhere(grid) + first + 0.5) * voxel_size
+    return np.asarray((np.argwhere(grid) + first + 0.5) * voxel_size, dtype=np.float64)

@@ -51,7 +51,7 @@ class HullFilter:
 
     Args:
         hulls: The bodies.
-        margin: Distance (m) up to which points outside count as the body's: calibration, depth noise, joint state delay.
+        margin: Distance (m) up to which points outside count as the body's: calibration, noise, joint state delay.
     """
 
     def __init__(self, hulls: Sequence[Hull], margin: float = 0.02) -> None:

@@ -23,7 +23,15 @@ from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import apply, invert, make_transform, rotation_about
 from robotracer_ros.scene.base import ObjectSegment, OrientedBox
 from robotracer_ros.scene.cloud import upward
-from robotracer_ros.scene.footprint import Rectangle, area_of, hull_of, inside, least_rectangle, principal_direction, thin
+from robotracer_ros.scene.footprint import (
+    Rectangle,
+    area_of,
+    hull_of,
+    inside,
+    least_rectangle,
+    principal_direction,
+    thin,
+)
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
