@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -82,13 +83,14 @@ class PlanExecutor:
         self._execution: Execution | None = None
         self._step = 0
         self._tracked: list[Tracking] = []
+        self._visited: deque[tuple[float, int, float]] = deque(maxlen=256)
         self.figures = ExecutionFigures()
         lengths = [float(s.times[-1]) if isinstance(s, Motion) else 0.0 for s in plan.steps]
         self._done_before = [sum(lengths[:i]) for i in range(len(lengths))]
         self._total = max(sum(lengths), 1e-9)
 
     def stop(self, error: RobotracerError) -> None:
-        """Bring the robot to rest and make :meth:`run` raise ``error``; the first caller's error counts. Returns at once."""
+        """Bring the robot to rest and make :meth:`run` raise ``error``; the first error counts. Returns at once."""
         with self._lock:
             if self._stop_error is None:
                 self._stop_error = error
@@ -111,6 +113,17 @@ class PlanExecutor:
         with self._lock:
             step, execution = self._step, self._execution
         return step, execution.time_s if execution is not None else 0.0
+
+    def position_at(self, now_s: float) -> tuple[int, float]:
+        """Return :attr:`position` as it was at a time of the robot's clock, such as the stamp of an image.
+
+        A time before the start gives the start; of times long ago only the oldest that is remembered is known.
+        """
+        with self._lock:
+            for when, step, time_s in reversed(self._visited):
+                if when <= now_s:
+                    return step, time_s
+            return self._visited[0][1:] if self._visited else (0, 0.0)
 
     @property
     def waypoint(self) -> int:
@@ -157,8 +170,11 @@ class PlanExecutor:
         return self._stop_error is not None
 
     def _report(self, index: int, time_s: float, tracking_error: float) -> None:
+        with self._lock:
+            self._visited.append((self._port.now_s(), index, time_s))
         phase = Phase.STOPPING if self._stopped() else self.plan.steps[index].phase
-        self._on_progress(Progress(index, phase, time_s, (self._done_before[index] + time_s) / self._total, tracking_error))
+        done = (self._done_before[index] + time_s) / self._total
+        self._on_progress(Progress(index, phase, time_s, done, tracking_error))
 
     def _move(self, index: int, motion: Motion) -> None:
         execution = self._controller.execute(self.plan.joint_names, motion)

@@ -55,5 +55,5 @@ def move_jaws(port: RobotPort, opening: float, force: float, timeout_s: float, c
         if now - still_since >= _STILL_S and (moved or now - start >= _BEGIN_S):
             return reached
         if now - start > timeout_s:
-            raise ControllerLostError(f'the jaws still move after {timeout_s:.1f} s, at {reached * 1e3:.1f} mm on the way '
-                                      f'to {opening * 1e3:.1f} mm')
+            raise ControllerLostError(f'the jaws still move after {timeout_s:.1f} s, at {reached * 1e3:.1f} mm on '
+                                      f'the way to {opening * 1e3:.1f} mm')

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``joint_trajectory`` controller: any ros2_control joint trajectory controller, fed so that silence means rest.
 
-Every 80 ms a short trajectory goes out: the next 0.2 s of the checked motion, then a braking tail along the same path. When
-this process dies, the newest message brings the arm to rest; when a goal is cancelled, the tail goes out at once.
+Every 80 ms a short trajectory goes out: the next 0.2 s of the checked motion, then a braking tail along the same path.
+When this process dies, the newest message brings the arm to rest; when a goal is cancelled, the tail goes out at once.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class JointTrajectoryController(Controller):
 
     Args:
         period_s: Time between two messages.
-        lead_s: How long a message goes on before its brake begins; a late message costs nothing up to lead_s - period_s.
+        lead_s: How long a message goes on before its brake begins; lead_s - period_s of delay cost nothing.
         brake_s: Duration of the brake. Without further messages the arm rests within lead_s + brake_s.
         latency_s: Time a message may need to the robot; a stop begins this much after it is asked for.
         tick_s: Time between two looks at the robot.
         step_s: Largest spacing of a message's points.
         max_velocity: Joint velocity limit while braking, rad/s.
-        max_acceleration: Joint acceleration limit while braking, rad/s^2. A motion that is too fast to be stopped within
-            brake_s under it is run slower as a whole.
+        max_acceleration: Joint acceleration limit while braking, rad/s^2. A motion that is too fast to be stopped
+            within brake_s under it is run slower as a whole.
         start_tolerance: Largest joint distance to a motion's first point, rad; beyond it the motion is refused.
         goal_tolerance: Largest joint distance to its last point when it ends, rad.
         goal_timeout_s: Time to come within the goal tolerance and to rest.
@@ -76,21 +76,22 @@ class JointTrajectoryController(Controller):
     def __init__(self, period_s: float = 0.08, lead_s: float = 0.2, brake_s: float = 0.2, latency_s: float = 0.02,
                  tick_s: float = 0.02, step_s: float = 0.025, max_velocity: float = 3.0, max_acceleration: float = 12.0,
                  start_tolerance: float = 0.03, goal_tolerance: float = 0.02, goal_timeout_s: float = 2.0,
-                 max_tracking_error: float = 0.15, max_state_age_s: float = 0.3, max_silence_s: float = 1.5,
+                 max_tracking_error: float = 0.15, max_state_age_s: float = 0.5, max_silence_s: float = 1.5,
                  rest_velocity: float = 0.02, connect_timeout_s: float = 5.0) -> None:
         options = {k: v for k, v in locals().items() if k != 'self' and isinstance(v, (int, float))}
         for name, value in options.items():
             if not (np.isfinite(value) and value > 0) and not (name == 'latency_s' and value == 0):
                 raise InvalidParameterError(f'controller option {name} = {value}: must be > 0', parameter=name)
         if lead_s <= period_s:
-            raise InvalidParameterError(f'controller option lead_s = {lead_s} s: must exceed period_s = {period_s} s, or '
-                                        'the arm brakes between any two messages', parameter='lead_s')
+            raise InvalidParameterError(f'controller option lead_s = {lead_s} s: must exceed period_s = {period_s} s, '
+                                        'or the arm brakes between any two messages', parameter='lead_s')
         self.options = options
         self.period_s, self.lead_s, self.brake_s, self.latency_s = period_s, lead_s, brake_s, latency_s
         self.tick_s, self.step_s = tick_s, step_s
         self.max_velocity, self.max_acceleration = max_velocity, max_acceleration
-        self.start_tolerance, self.goal_tolerance, self.goal_timeout_s = start_tolerance, goal_tolerance, goal_timeout_s
-        self.max_tracking_error, self.max_state_age_s, self.max_silence_s = max_tracking_error, max_state_age_s, max_silence_s
+        self.start_tolerance, self.goal_tolerance = start_tolerance, goal_tolerance
+        self.goal_timeout_s, self.max_tracking_error = goal_timeout_s, max_tracking_error
+        self.max_state_age_s, self.max_silence_s = max_state_age_s, max_silence_s
         self.rest_velocity, self.connect_timeout_s = rest_velocity, connect_timeout_s
         self._port: RobotPort | None = None
         self._lock = threading.Lock()
@@ -123,7 +124,7 @@ class JointTrajectoryController(Controller):
         """Start a motion.
 
         Raises:
-            ControllerRefusedError: not connected, no valid motion, a joint is unknown, or the robot is not at its start.
+            ControllerRefusedError: not connected, no valid motion, an unknown joint, or a robot that is elsewhere.
             ControllerLostError: no fresh joint state.
             BusyError: a motion is running.
         """
@@ -132,13 +133,15 @@ class JointTrajectoryController(Controller):
             if self._run is not None and not self._run.wait(0.0):
                 raise BusyError(f'a {self._run.phase_name} motion is running: cancel it or wait for its end')
             curve = MotionCurve(motion)
-            state = FeedbackMonitor(self.max_state_age_s, self.max_silence_s).check(port.joint_state(), port.now_s())
+            feedback = FeedbackMonitor(self.max_state_age_s, self.max_silence_s)
+            state = feedback.check(port.joint_state(), port.now_s())
             offset = self._start_offset(names, motion, ordered(state, names))
             rate = stoppable_rate(curve, self.brake_s, self.max_velocity, self.max_acceleration)
             if rate < 1.0:
                 need, joint, tau = brake_load(curve, 1.0, self.brake_s, self.max_velocity, self.max_acceleration)
-                _log.warning('%s motion is run at %.0f %% speed: braking %s from t = %.2f s within %.2f s would take %.1f '
-                             'times its limits', motion.phase.name, 100 * rate, names[joint], tau, self.brake_s, need)
+                _log.warning('%s motion is run at %.0f %% speed: braking %s from t = %.2f s within %.2f s would take '
+                             '%.2f times its limits', motion.phase.name, 100 * rate, names[joint], tau, self.brake_s,
+                             need)
             stream = Stream(curve, port.now_s(), rate=rate, lead_s=self.lead_s, brake_s=self.brake_s,
                             latency_s=self.latency_s, step_s=self.step_s, offset=offset, blend_s=_BLEND_S)
             self._run = StreamedMotion(self, port, names, stream, rate)
@@ -210,7 +213,8 @@ def ordered(state: RobotState, names: tuple[str, ...]) -> Array:
     try:
         return state.ordered(names)
     except KeyError as e:
-        raise ControllerRefusedError(f'the joint states lack joint {e}; they hold {", ".join(state.names) or "none"}') from e
+        known = ', '.join(state.names) or 'none'
+        raise ControllerRefusedError(f'the joint states lack joint {e}; they hold {known}') from e
 
 
 def velocities(state: RobotState, names: tuple[str, ...]) -> Array:

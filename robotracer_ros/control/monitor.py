@@ -46,7 +46,8 @@ class FeedbackMonitor:
             self._newest_ns, self._heard = state.stamp_ns, wall
         age = now_s - state.stamp_ns * 1e-9
         if age > self._max_age_s:
-            raise ControllerLostError(f'the newest joint state is {age:.3f} s old, limit {self._max_age_s:.3f} s', age_s=age)
+            raise ControllerLostError(f'the newest joint state is {age:.3f} s old, limit {self._max_age_s:.3f} s',
+                                      age_s=age)
         if wall - self._heard > self._max_silence_s:
             raise ControllerLostError(f'no new joint state for {wall - self._heard:.2f} s of wall time, limit '
                                       f'{self._max_silence_s:.2f} s (does the clock run?)', age_s=wall - self._heard)
@@ -118,8 +119,8 @@ class GraspMonitor:
         """Take the jaws' rest after closing. Raises GraspFailedError naming opening and limit."""
         limit = max(commanded, 0.0) + self._min_object_m
         if reached < limit:
-            raise GraspFailedError(f'the jaws closed to {reached * 1e3:.1f} mm, below the {limit * 1e3:.1f} mm at which '
-                                   'they would hold something', opening=reached, limit=limit)
+            raise GraspFailedError(f'the jaws closed to {reached * 1e3:.1f} mm, below the {limit * 1e3:.1f} mm at '
+                                   'which they would hold something', opening=reached, limit=limit)
         self._grasped = reached
 
     def released(self) -> None:
@@ -134,5 +135,5 @@ class GraspMonitor:
             raise ObjectDroppedError('the jaws report no opening while carrying')
         limit = self._grasped - self._max_closing_m
         if opening < limit:
-            raise ObjectDroppedError(f'the jaws closed from {self._grasped * 1e3:.1f} mm to {opening * 1e3:.1f} mm while '
-                                     f'carrying, limit {limit * 1e3:.1f} mm', opening=opening, limit=limit)
+            raise ObjectDroppedError(f'the jaws closed from {self._grasped * 1e3:.1f} mm to {opening * 1e3:.1f} mm '
+                                     f'while carrying, limit {limit * 1e3:.1f} mm', opening=opening, limit=limit)

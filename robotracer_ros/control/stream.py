@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time scaling for streamed motions: always a piece of the checked path that ends at rest.
 
-A :class:`Motion` is a curve q(tau). A :class:`Schedule` says which tau belongs to which time t; whatever its rate d tau/dt
-is, the robot stays on the curve. Every message of a :class:`Stream` is a slice of one schedule that cruises for a while and
-then brakes to a standstill, so that a robot that hears nothing more stops on the checked path by itself.
+A :class:`Motion` is a curve q(tau). A :class:`Schedule` says which tau belongs to which time t; whatever its rate
+d tau/dt is, the robot stays on the curve. Every message of a :class:`Stream` is a slice of one schedule that cruises
+for a while and then brakes to a standstill: a robot that hears nothing more stops on the checked path by itself.
 Seconds, radians (metres for prismatic joints).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class MotionCurve:
         motion: A motion that starts and ends at rest.
 
     Raises:
-        ControllerRefusedError: shapes differ, values are not finite, times do not increase from 0, or an end is not at rest.
+        ControllerRefusedError: shapes differ, values are not finite, times do not increase from 0, or an end moves.
     """
 
     def __init__(self, motion: Motion) -> None:
@@ -59,7 +60,7 @@ def check_motion(motion: Motion) -> None:
     """Return when a motion can be streamed.
 
     Raises:
-        ControllerRefusedError: shapes differ, values are not finite, times do not increase from 0, or an end is not at rest.
+        ControllerRefusedError: shapes differ, values are not finite, times do not increase from 0, or an end moves.
     """
     name = f'{motion.phase.name} motion'
     t = motion.times
@@ -79,7 +80,8 @@ def check_motion(motion: Motion) -> None:
     for end, i in (('first', 0), ('last', -1)):
         speed = float(np.abs(motion.velocities[i]).max())
         if speed > REST_VELOCITY:
-            raise ControllerRefusedError(f'{name}: the {end} point moves at {speed:.4f} rad/s, limit {REST_VELOCITY} rad/s')
+            raise ControllerRefusedError(f'{name}: the {end} point moves at {speed:.4f} rad/s, limit '
+                                         f'{REST_VELOCITY} rad/s')
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Schedule:
         if len(borders) == 1:
             return np.array([start])
         parts = [np.linspace(a, b, max(1, int(np.ceil((b - a) / step - 1e-9))) + 1)[1:]
-                 for a, b in zip(borders, borders[1:], strict=False)]
+                 for a, b in itertools.pairwise(borders)]
         return np.concatenate([[start], *parts])
 
 
@@ -151,8 +153,8 @@ def cruise_then_brake(start: float, tau: float, rate: float, *, cruise_rate: flo
                       brake_s: float) -> Schedule:
     """Go on from (tau, rate) at ``start``: ramp up to ``cruise_rate`` when slower, cruise, then brake to rest.
 
-    The whole schedule lasts ``cruise_s + brake_s`` at most; a ramp takes its time out of the cruise. From standstill a ramp
-    lasts ``brake_s``; a cruise too short for its ramp goes only as fast as it gets.
+    The whole schedule lasts ``cruise_s + brake_s`` at most; a ramp takes its time out of the cruise. From standstill a
+    ramp lasts ``brake_s``; a cruise too short for its ramp goes only as fast as it gets.
     """
     pieces: list[Piece] = []
     now, at, r = start, tau, rate
@@ -189,7 +191,8 @@ def brake_load(curve: MotionCurve, rate: float, brake_s: float, velocity: ArrayL
         curve: The motion.
         rate: Cruise rate that is braked from.
         brake_s: Duration of the brake.
-        velocity, acceleration: Limits (J,) or scalar.
+        velocity: Limits (J,) or scalar, rad/s.
+        acceleration: Limits (J,) or scalar, rad/s^2.
         step_s: Spacing of the moments that are tried.
 
     Returns:
@@ -249,8 +252,8 @@ class Stream:
         blend_s: Duration of the fade.
     """
 
-    def __init__(self, curve: MotionCurve, start: float, *, rate: float = 1.0, lead_s: float = 0.2, brake_s: float = 0.2,
-                 latency_s: float = 0.02, step_s: float = 0.025, offset: ArrayLike | None = None,
+    def __init__(self, curve: MotionCurve, start: float, *, rate: float = 1.0, lead_s: float = 0.2,
+                 brake_s: float = 0.2, latency_s: float = 0.02, step_s: float = 0.025, offset: ArrayLike | None = None,
                  blend_s: float = 0.3) -> None:
         self.curve = curve
         self._rate, self._lead_s, self._brake_s = rate, lead_s, brake_s

@@ -149,7 +149,8 @@ class PathWatch:
         if view.stamp_ns == self._seen_ns:
             return  # nothing new to see; its age limit is the scene's, the gap is check_alive's
         self._seen_ns = view.stamp_ns
-        step, time_s = self._executor.position
+        # The image shows the robot where it was at its stamp: there it must be told from obstacles.
+        step, time_s = self._executor.position_at(view.stamp_ns * 1e-9)
         clearance = float(self._planner.clearance(
             self._executor.plan, step, time_s, view.depth, view.camera, view.base_from_camera))
         self._checked = time.monotonic()

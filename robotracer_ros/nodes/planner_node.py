@@ -79,7 +79,7 @@ PlanListener = Callable[[Trace, TimedPlan, DepthView, Planner], None]
 _STOP_S = 15.0
 
 
-class PlannerNode(LifecycleNode):  # type: ignore[misc]
+class PlannerNode(LifecycleNode):
     """Plan along traces and move the robot. Callbacks only hand over; a thread per goal works.
 
     ``plan_listeners`` are called with (trace, plan, depth view, planner) for every finished plan,
@@ -126,9 +126,9 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
 
     def autostart(self) -> None:
         """Configure and activate when the parameter says so."""
-        if self._p.flag('autostart'):
-            if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-                self.trigger_activate()
+        if self._p.flag('autostart') and (
+                self.trigger_configure() == TransitionCallbackReturn.SUCCESS):
+            self.trigger_activate()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load plugins, subscribe to camera and robot."""
@@ -298,6 +298,7 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         handle.execute()
 
     def _cancelled(self, handle: ServerGoalHandle) -> CancelResponse:
+        # Set by _accepted, which rclpy awaits before it looks at the next request of this server.
         handle.robotracer_cancel.set()
         run: GoalRun | None = handle.robotracer_run
         if run is not None:

@@ -31,7 +31,7 @@ def rig(ros):
 @pytest.fixture(scope='module')
 def planner(rig, tmp_path_factory):
     p = PlannerProcess(tmp_path_factory.mktemp('planner'), {
-        'follow_topic': True, 'depth.max_age_s': 0.5, 'robot.max_state_age_s': 0.3, 'recheck.max_gap_s': 0.8,
+        'follow_topic': True, 'depth.max_age_s': 0.8, 'recheck.max_gap_s': 1.2,
         'controller.joint_trajectory.goal_timeout_s': 0.5, 'controller.joint_trajectory.connect_timeout_s': 1.0})
     rig.wait_ready()
     yield p
@@ -45,7 +45,7 @@ def clean(rig, planner):
     wait_for(lambda: rig.follow(plan_only=True).wait().error_code == 0, what='a planner node that works')
     rig.robot.history.clear()
     yield
-    assert rig.robot.refused == []
+    assert rig.robot.unfit() == []
 
 
 def refused(rig, goal, code, *texts):
@@ -127,8 +127,8 @@ def test_unknown_frame(rig):
 
 def test_no_fresh_depth(rig):
     rig.robot.depth_on = False
-    time.sleep(0.6)
-    refused(rig, rig.follow(), ErrorCode.STALE_INPUT, 'newest depth image', 'limit 0.50 s')
+    time.sleep(1.0)
+    refused(rig, rig.follow(), ErrorCode.STALE_INPUT, 'newest depth image', 'limit 0.80 s')
 
 
 def test_depth_without_values(rig):
@@ -139,8 +139,8 @@ def test_depth_without_values(rig):
 
 def test_no_fresh_joint_state(rig):
     rig.robot.joint_states_on = False
-    time.sleep(0.4)
-    refused(rig, rig.follow(), ErrorCode.NO_JOINT_STATE, 'joint state is', 'limit 0.30 s')
+    time.sleep(1.1)
+    refused(rig, rig.follow(), ErrorCode.NO_JOINT_STATE, 'joint state is', 'limit 1.00 s')
 
 
 def test_robot_that_moved_away_is_refused(rig):
@@ -205,8 +205,8 @@ def test_blocked_path(rig):
     wait_for(lambda: goal.phase == 5 and rig.robot.speed() > 0.2)
     asked = rig.robot.now()
     rig.robot.depth_m = 0.501  # the planner's clearance is what is beyond half a metre
-    result = stopped(rig, goal, ErrorCode.PATH_BLOCKED, asked, 'an obstacle is 1.0 mm from the remaining path in phase CARRY '
-                     '(next waypoint 1), limit 2.0 mm')
+    result = stopped(rig, goal, ErrorCode.PATH_BLOCKED, asked,
+                     'an obstacle is 1.0 mm from the remaining path in phase CARRY (next waypoint 1), limit 2.0 mm')
     assert result.failed_waypoint == 1
 
 
@@ -214,7 +214,7 @@ def test_camera_that_stops(rig):
     goal = rig.follow()
     asked = moving(rig, goal)
     rig.robot.depth_on = False
-    stopped(rig, goal, ErrorCode.STALE_INPUT, asked, 'limit 0.', limit=1.3)
+    stopped(rig, goal, ErrorCode.STALE_INPUT, asked, ' s old, limit 0.80 s', limit=1.8)
 
 
 def test_slow_recheck(rig):
@@ -222,7 +222,8 @@ def test_slow_recheck(rig):
     try:
         goal = rig.follow()
         asked = moving(rig, goal)
-        stopped(rig, goal, ErrorCode.STALE_INPUT, asked, 'was last checked against fresh depth', 'limit 0.80 s', limit=1.3)
+        stopped(rig, goal, ErrorCode.STALE_INPUT, asked, 'was last checked against fresh depth', 'limit 1.20 s',
+                limit=2.0)
     finally:
         rig.set(planner__swing__recheck_s=0.0)
 
@@ -231,14 +232,15 @@ def test_feedback_that_stops(rig):
     goal = rig.follow()
     asked = moving(rig, goal)
     rig.robot.joint_states_on = False
-    stopped(rig, goal, ErrorCode.CONTROLLER_LOST, asked, 'the newest joint state is 0.3', 'limit 0.300 s')
+    stopped(rig, goal, ErrorCode.CONTROLLER_LOST, asked, 'the newest joint state is 1.', 'limit 1.000 s', limit=1.8)
 
 
 def test_stuck_joint(rig):
     goal = rig.follow()
     asked = moving(rig, goal)
     rig.robot.stuck = 0
-    stopped(rig, goal, ErrorCode.TRACKING_ERROR, asked, "joint 'shoulder_pan_joint' is 0.1", 'limit 0.1500 rad')
+    stopped(rig, goal, ErrorCode.TRACKING_ERROR, asked, "joint 'shoulder_pan_joint' is 0.",
+            'off the path, limit 0.1500 rad')
 
 
 def test_empty_grasp(rig):
@@ -299,12 +301,12 @@ def test_diagnostics_name_the_error(rig):
         assert rig.set(planner__failing__code=int(ErrorCode.UNREACHABLE))[0]
         rig.follow(planner='failing').wait()
         wait_for(lambda: seen.get('planner: goal', (b'',))[0] == b'\x02')
-        level, message, values = seen['planner: goal']
+        _, message, values = seen['planner: goal']
         assert message.startswith('UNREACHABLE (305): provoked 305')
         assert values['error_code'] == '305' and values['planner.plugin'] == 'swing'
         wait_for(lambda: rig.follow(plan_only=True).wait().error_code == 0)
         wait_for(lambda: seen['planner: goal'][0] == b'\x00')
-        assert float(seen['planner: inputs'][2]['joint_states_hz']) > 20
+        assert float(seen['planner: inputs'][2]['joint_states_hz']) > 3
         assert seen['planner: inputs'][0] == b'\x00'
         assert int(seen['planner: recheck'][2]['count']) > 5
     finally:

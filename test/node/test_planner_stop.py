@@ -34,7 +34,7 @@ def start(rig, tmp_path):
     yield make
     for process in started:
         process.close(signal.SIGKILL)
-    assert rig.robot.refused == []
+    assert rig.robot.unfit() == []
 
 
 def on_the_way(rig):
@@ -47,7 +47,7 @@ def on_the_way(rig):
 def test_killed_while_moving(rig, start):
     process = start()
     rig.follow()
-    wait_for(lambda: rig.robot.speed() > 0.5)
+    wait_for(lambda: rig.robot.speed() > 0.3)
     process.process.kill()
     process.process.wait()
     killed = rig.robot.now()
@@ -66,7 +66,7 @@ def test_killed_while_moving(rig, start):
 def test_told_to_end_while_moving(rig, start, number):
     process = start()
     rig.follow()
-    wait_for(lambda: rig.robot.speed() > 0.5)
+    wait_for(lambda: rig.robot.speed() > 0.3)
     asked = rig.robot.now()
     process.process.send_signal(number)
     time.sleep(0.05)
@@ -83,7 +83,7 @@ def test_no_tracer_is_a_typed_error(rig, start):
     goal = rig.instruct()
     result = goal.wait()
     assert result.error_code == ErrorCode.TRACER_BACKEND
-    assert "no perception node answers on service" in result.error_msg and 'nobody/predict_trace' in result.error_msg
+    assert 'no perception node answers on service' in result.error_msg and 'nobody/predict_trace' in result.error_msg
     assert rig.robot.moved_since(goal.sent) < 1e-6
 
 

@@ -57,8 +57,8 @@ def hermite(t, t0, t1, p0, p1):
 class SimulatedRobot:
     """Joint trajectory controller over a first-order arm and jaws, in a clock of its own.
 
-    The clock is stepped by a thread, so a starved machine slows robot and clock alike. ``deaf`` drops messages as a dead
-    sender would; ``frozen`` stops the feedback; ``stuck`` holds a joint.
+    The clock is stepped by a thread, so a starved machine slows robot and clock alike. ``deaf`` drops messages as a
+    dead sender would; ``frozen`` stops the feedback; ``stuck`` holds a joint.
     """
 
     lag_s: float = 0.02
