@@ -97,8 +97,8 @@ class ViewerNode(Node):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__('viewer', **node_options)
-        self._parameters = NodeParameters(self, PARAMETERS)
-        text, number = self._parameters.string, self._parameters.number
+        self._settings = NodeParameters(self, PARAMETERS)
+        text, number = self._settings.string, self._settings.number
         self._base_frame = text('base_frame')
         self._lock = threading.Lock()
         self._rgb: NDArray[np.uint8] | None = None
@@ -107,12 +107,12 @@ class ViewerNode(Node):
         self._frame, self._joints, self._trace_until = '', dict[str, float](), 0.0
         self.latest_trace: Trace | None = None
         self._tree = TransformTree()
-        for parent, child, pose in parse_extrinsics(self._parameters.strings('tf.extrinsics')):
+        for parent, child, pose in parse_extrinsics(self._settings.strings('tf.extrinsics')):
             self._tree.set_static(parent, child, pose)
         self._listener = TransformListener(self, self._tree)
         self._client = InstructionClient(self, text('action'), self._show_progress)
         self._viewer = Viewer(
-            text('host'), self._parameters.integer('port'), self.execute, self._client.cancel
+            text('host'), self._settings.integer('port'), self.execute, self._client.cancel
         )
         self._meshes = RobotMeshes()
         self._viewer.set_robot(self._meshes.meshes)
