@@ -1,9 +1,11 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""See, trace, plan, move and judge in one process: the closed loop of the benches, without ROS and as fast as it computes.
+"""See, trace, plan, move and judge in one process: the closed loop of the benches, without ROS and
+as fast as it computes.
 
-The tracer is a function, so that the same loop runs a learned model or the ground truth (``oracle``); the oracle measures
-planning and execution alone. Nothing else is told to the planner than what a camera and joint encoders deliver.
+The tracer is a function, so that the same loop runs a learned model or the ground truth
+(``oracle``); the oracle measures planning and execution alone. Nothing else is told to the planner
+than what a camera and joint encoders deliver.
 """
 
 from __future__ import annotations
@@ -28,11 +30,12 @@ from robotracer_ros.geometry.trace import Trace
 from robotracer_ros.planning.base import Grip, Motion, Planner, PlanRequest, RobotState, TimedPlan
 from robotracer_ros.planning.ompl import OmplPlanner
 from robotracer_ros.robot_description import ARM_JOINTS, GRIPPER_JOINT
+from robotracer_ros.sim.camera import Camera
 from robotracer_ros.sim.contacts import ContactMonitor
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.spec import Rendering, Scene
 from robotracer_ros.sim.trajectory_controller import TrajectoryCommand, TrajectoryPoint
-from robotracer_ros.sim.workcell import Camera, Workcell, WorkcellConfig
+from robotracer_ros.sim.workcell import Workcell, WorkcellConfig
 
 #: an unintended contact counts beyond this force (N) or penetration (m)
 CONTACT_LIMITS = (5.0, 0.002)
@@ -48,7 +51,8 @@ Tracer = Callable[[Scene, Rendering, Task], Trace]
 class Episode:
     """One run of one seed; lengths in metres, times in seconds.
 
-    ``stage`` is where it ended: ``task`` (the scene yields none), ``trace``, ``plan``, ``execute``, ``judge`` or ``done``.
+    ``stage`` is where it ended: ``task`` (the scene yields none), ``trace``, ``plan``, ``execute``,
+    ``judge`` or ``done``.
     """
 
     seed: int
@@ -71,7 +75,9 @@ class Episode:
 
 
 def oracle(scene: Scene, rendering: Rendering, task: Task) -> Trace:
-    """Return the ground-truth trace; points that leave the image by less than rounding are clipped to it."""
+    """Return the ground-truth trace; points that leave the image by less than rounding are clipped
+    to it.
+    """
     points = np.array(task.trace, dtype=float)
     points[:, :2] = np.clip(points[:, :2], 0.0, UV_RANGE)
     return Trace(points, scene.camera, task.kind, task.instruction, model='oracle')
@@ -81,9 +87,13 @@ def plan_request(cell: Workcell, rendering: Rendering, trace: Trace) -> PlanRequ
     """Return what the planner is given: trace, depth, camera pose and the measured joints."""
     scene, reading = cell.world.scene(), cell.joint_state()
     return PlanRequest(
-        trace, scene.world_from_camera, rendering.depth, scene.camera,
+        trace,
+        scene.world_from_camera,
+        rendering.depth,
+        scene.camera,
         RobotState(reading.names, reading.positions, reading.velocities, round(reading.time * 1e9)),
-        gripper_opening=cell.world.gripper_opening)
+        gripper_opening=cell.world.gripper_opening,
+    )
 
 
 def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray[np.float64]]:
@@ -104,7 +114,9 @@ def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray
         if isinstance(step, Grip):
             reached = _grip(cell, step)
             if step.grasping and reached < EMPTY_JAWS:
-                raise GraspFailedError(f'the jaws closed to {1e3 * reached:.1f} mm: at least {1e3 * EMPTY_JAWS:.1f} mm expected')
+                raise GraspFailedError(
+                    f'the jaws closed to {1e3 * reached:.1f} mm: at least {1e3 * EMPTY_JAWS:.1f} mm expected'
+                )
             held = reached if step.grasping else None
             continue
         cell.command_arm(_command(plan, step))
@@ -112,23 +124,32 @@ def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray
         while cell.time - begin < step.times[-1] + SETTLE_S:
             cell.advance(0.02)
             wanted = cell.arm.sample(cell.time)[0]
-            worst = max(worst, float(np.abs(cell.joint_state().positions[:len(ARM_JOINTS)] - wanted).max()))
+            worst = max(
+                worst, float(np.abs(cell.joint_state().positions[: len(ARM_JOINTS)] - wanted).max())
+            )
             path.append(bottom_centre(scene, moved, cell.world.object_poses()[moved]))
             if held is not None and cell.world.gripper_opening < min(EMPTY_JAWS, 0.5 * held):
-                raise ObjectDroppedError(f'the jaws closed from {1e3 * held:.1f} mm to '
-                                         f'{1e3 * cell.world.gripper_opening:.1f} mm in {step.phase.name}')
+                raise ObjectDroppedError(
+                    f'the jaws closed from {1e3 * held:.1f} mm to '
+                    f'{1e3 * cell.world.gripper_opening:.1f} mm in {step.phase.name}'
+                )
     return worst, np.array(path)
 
 
 def _command(plan: TimedPlan, m: Motion) -> TrajectoryCommand:
-    points = tuple(TrajectoryPoint(float(t), q, v, a)
-                   for t, q, v, a in zip(m.times, m.positions, m.velocities, m.accelerations, strict=True))
+    points = tuple(
+        TrajectoryPoint(float(t), q, v, a)
+        for t, q, v, a in zip(m.times, m.positions, m.velocities, m.accelerations, strict=True)
+    )
     return TrajectoryCommand(plan.joint_names, points)
 
 
 def _grip(cell: Workcell, grip: Grip, limit_s: float = 2.0) -> float:
     """Move the jaws until they rest; return the opening in metres."""
-    cell.command_gripper(TrajectoryCommand((GRIPPER_JOINT,), (TrajectoryPoint(0.1, (grip.opening / 2,)),)), grip.force)
+    cell.command_gripper(
+        TrajectoryCommand((GRIPPER_JOINT,), (TrajectoryPoint(0.1, (grip.opening / 2,)),)),
+        grip.force,
+    )
     cell.advance(0.15)
     last, begin = cell.world.gripper_opening, cell.time
     while cell.time - begin < limit_s:
@@ -140,14 +161,19 @@ def _grip(cell: Workcell, grip: Grip, limit_s: float = 2.0) -> float:
     return cell.world.gripper_opening
 
 
-def run_episode(seed: int, planner: Planner, tracer: Tracer = oracle, config: WorkcellConfig | None = None) -> Episode:
-    """Run one seed: scene, task, trace, plan, motion, judgement. Only errors of the suite are caught, and reported."""
+def run_episode(
+    seed: int, planner: Planner, tracer: Tracer = oracle, config: WorkcellConfig | None = None
+) -> Episode:
+    """Run one seed: scene, task, trace, plan, motion, judgement. Only errors of the suite are
+    caught, and reported.
+    """
     out = Episode(seed)
     cell = Workcell(generate_scene(seed, (config or WorkcellConfig()).scenes), config)
-    camera = Camera(cell.config.depth_noise)
+    camera = Camera()
     view = cell.view()
+    scene = view.scene
     rendering = camera.render(view)
-    task = sample_task(view.scene, np.random.default_rng(seed))
+    task = sample_task(scene, np.random.default_rng(seed))
     if task is None:
         out.cause = 'the scene yields no task'
         return out
@@ -157,20 +183,22 @@ def run_episode(seed: int, planner: Planner, tracer: Tracer = oracle, config: Wo
     verdict: Verdict | None = None
     try:
         out.stage = 'trace'
-        trace = tracer(view.scene, rendering, task)
+        trace = tracer(scene, rendering, task)
         out.stage = 'plan'
         begin = time.perf_counter()
         plan = planner.plan(plan_request(cell, rendering, trace))
         out.plan_s = time.perf_counter() - begin
         out.motion_s, out.stage_times_s = plan.duration_s, plan.stage_times_s
         out.min_clearance_m, out.trace_deviation_m = plan.min_clearance_m, plan.trace_deviation_m
-        out.corrections = [f'{c.waypoint} {c.kind.name} {1e3 * np.linalg.norm(c.offset):.0f} mm: {c.reason}'
-                           for c in plan.corrections]
+        out.corrections = [
+            f'{c.waypoint} {c.kind.name} {1e3 * np.linalg.norm(c.offset):.0f} mm: {c.reason}'
+            for c in plan.corrections
+        ]
         out.stage = 'execute'
         out.tracking_error_rad, path = execute(cell, plan, task.moved)
         out.stage = 'judge'
         cell.advance(0.5)
-        verdict = judge(task, view.scene, cell.world.object_poses(), path)
+        verdict = judge(task, scene, cell.world.object_poses(), path)
         out.goal_offset_m, out.cause = verdict.goal_offset_m, verdict.reason
     except RobotracerError as e:
         out.error, out.cause = e.name, str(e)
@@ -190,18 +218,33 @@ def summary(episodes: Sequence[Episode]) -> dict[str, object]:
     done = [e for e in valid if e.success]
     plan = np.array([e.plan_s for e in valid if e.plan_s > 0])
     return {
-        'episodes': len(valid), 'success': len(done), 'success_rate': len(done) / max(len(valid), 1),
-        'without_task': len(episodes) - len(valid), 'unintended_contacts': sum(bool(e.contacts) for e in valid),
+        'episodes': len(valid),
+        'success': len(done),
+        'success_rate': len(done) / max(len(valid), 1),
+        'without_task': len(episodes) - len(valid),
+        'unintended_contacts': sum(bool(e.contacts) for e in valid),
         'failures_by_stage': dict(Counter(e.stage for e in valid if not e.success)),
         'plan_s_median': float(np.median(plan)) if len(plan) else None,
         'plan_s_p95': float(np.percentile(plan, 95)) if len(plan) else None,
-        'failures': [{'seed': e.seed, 'stage': e.stage, 'primitive': e.primitive, 'error': e.error, 'cause': e.cause,
-                      'contacts': e.contacts} for e in valid if not e.success],
+        'failures': [
+            {
+                'seed': e.seed,
+                'stage': e.stage,
+                'primitive': e.primitive,
+                'error': e.error,
+                'cause': e.cause,
+                'contacts': e.contacts,
+            }
+            for e in valid
+            if not e.success
+        ],
     }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run seeds with the oracle trace and print the result; exit status 1 when fewer than 95 % succeed."""
+    """Run seeds with the oracle trace and print the result; exit status 1 when fewer than 95 %
+    succeed.
+    """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument('--seeds', default='100:150', help='first:last+1')
     parser.add_argument('--json', action='store_true', help='print one JSON document')
@@ -214,10 +257,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         e = run_episode(seed, planner)
         episodes.append(e)
         if not args.json:
-            print(f'{seed} {e.primitive:5s} {"ok" if e.success else e.stage:8s} plan {e.plan_s:5.2f} s '
-                  f'{e.cause[:160]}', flush=True)
+            print(
+                f'{seed} {e.primitive:5s} {"ok" if e.success else e.stage:8s} plan {e.plan_s:5.2f} s '
+                f'{e.cause[:160]}',
+                flush=True,
+            )
     result = summary(episodes)
-    print(json.dumps({**result, 'runs': [asdict(e) for e in episodes]} if args.json else result, indent=2))
+    print(
+        json.dumps(
+            {**result, 'runs': [asdict(e) for e in episodes]} if args.json else result, indent=2
+        )
+    )
     return 0 if float(str(result['success_rate'])) >= 0.95 else 1
 
 

@@ -1,6 +1,8 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""How long planning takes: trace to timed, checked trajectory in free space, with the time of every stage."""
+"""How long planning takes: trace to timed, checked trajectory in free space, with the time of every
+stage.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ KINDS = ('box', 'block', 'can', 'carton', 'candle', 'jar', 'sponge', 'lemon', 'b
 
 
 def free_request(seed: int, renderer: Renderer) -> PlanRequest:
-    """Return a request to bring the only object on a table to another place, over two points in the air."""
+    """Return a request to bring the only object on a table to another place, over two points in the
+    air.
+    """
     scene, thing = _alone(seed)
     rng = np.random.default_rng(seed)
     camera_from_world = invert(scene.world_from_camera)
@@ -41,22 +45,36 @@ def free_request(seed: int, renderer: Renderer) -> PlanRequest:
         goal = np.array([reach * np.cos(angle), reach * np.sin(angle), 0.0])
         path = _path(scene, thing, goal)
         uvd = scene.camera.project(apply(camera_from_world, path))
-        if np.hypot(*(goal - thing.position)[:2]) > 0.15 and ((uvd[:, :2] > 0) & (uvd[:, :2] < 1000)).all():
+        if (
+            np.hypot(*(goal - thing.position)[:2]) > 0.15
+            and ((uvd[:, :2] > 0) & (uvd[:, :2] < 1000)).all()
+        ):
             break
     depth = renderer.render(scene, scene.robot_q, 0.10).depth
-    return PlanRequest(Trace(uvd, scene.camera), scene.world_from_camera, depth, scene.camera,
-                       RobotState(ARM_JOINTS, scene.robot_q), gripper_opening=0.10)
+    return PlanRequest(
+        Trace(uvd, scene.camera),
+        scene.world_from_camera,
+        depth,
+        scene.camera,
+        RobotState(ARM_JOINTS, scene.robot_q),
+        gripper_opening=0.10,
+    )
 
 
 def _alone(seed: int) -> tuple[Scene, SceneObject]:
     """Return a generated scene with all but one graspable object taken away."""
     for attempt in range(seed * 100, seed * 100 + 100):
         scene = generate_scene(attempt)
-        found = [o for o in scene.objects if o.kind in KINDS and o.graspable
-                 and abs(o.position[2] - o.extents[2] / 2) < 0.005]
+        found = [
+            o
+            for o in scene.objects
+            if o.kind in KINDS and o.graspable and abs(o.position[2] - o.extents[2] / 2) < 0.005
+        ]
         if found:
             return replace(scene, objects=(found[0],)), found[0]
-    raise RuntimeError(f'no scene of seeds {seed * 100}..{seed * 100 + 99} holds one of {", ".join(KINDS)}')
+    raise RuntimeError(
+        f'no scene of seeds {seed * 100}..{seed * 100 + 99} holds one of {", ".join(KINDS)}'
+    )
 
 
 def _path(scene: Scene, thing: SceneObject, goal: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,21 +104,34 @@ def measure(traces: int, first_seed: int = 0) -> dict[str, object]:
         for stage, seconds in plan.stage_times_s.items():
             stages.setdefault(stage, []).append(1e3 * seconds)
     return {
-        'traces': traces, 'planned': len(wall), 'failures': failures, 'wall_ms': _figures(wall), 'cpu_ms': _figures(cpu),
-        'stages_wall_ms': {k: _figures(v) for k, v in sorted(stages.items(), key=lambda kv: -float(np.median(kv[1])))},
-        'cpus': os.cpu_count(), 'load_average': os.getloadavg()[0],
+        'traces': traces,
+        'planned': len(wall),
+        'failures': failures,
+        'wall_ms': _figures(wall),
+        'cpu_ms': _figures(cpu),
+        'stages_wall_ms': {
+            k: _figures(v)
+            for k, v in sorted(stages.items(), key=lambda kv: -float(np.median(kv[1])))
+        },
+        'cpus': os.cpu_count(),
+        'load_average': os.getloadavg()[0],
     }
 
 
 def _figures(values: Sequence[float]) -> dict[str, float]:
     if not values:
         return {}
-    return {'median': round(float(np.median(values)), 2), 'p95': round(float(np.percentile(values, 95)), 2),
-            'max': round(float(np.max(values)), 2)}
+    return {
+        'median': round(float(np.median(values)), 2),
+        'p95': round(float(np.percentile(values, 95)), 2),
+        'max': round(float(np.max(values)), 2),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure planning time over traces in free space; exit status 1 when a trace cannot be planned."""
+    """Measure planning time over traces in free space; exit status 1 when a trace cannot be
+    planned.
+    """
     parser = argparse.ArgumentParser(prog='robotracer bench plan', description=main.__doc__)
     parser.add_argument('--traces', type=int, default=100)
     parser.add_argument('--json', action='store_true', help='print one JSON document')

@@ -28,17 +28,31 @@ _FREE = (Phase.REACH, Phase.CARRY)
 def timed_motion(tools: Tools, solved: Solved, max_tcp_speed: float) -> Motion:
     """Time one stroke. Raises TimingFailedError."""
     p = tools.config.planner
-    t = time_path(tools.arm, solved.path, tools.arm.limits, max_tcp_speed, p.sample_s, p.jerk_filter_s)
+    t = time_path(
+        tools.arm, solved.path, tools.arm.limits, max_tcp_speed, p.sample_s, p.jerk_filter_s
+    )
     marks = solved.stroke.waypoints
     at = np.clip(np.ceil(t.fraction - 1e-9).astype(int), 0, len(marks) - 1)
-    return Motion(solved.stroke.phase, t.times, t.positions, t.velocities, t.accelerations, t.tool,
-                  marks[at], solved.stroke.carrying)
+    return Motion(
+        solved.stroke.phase,
+        t.times,
+        t.positions,
+        t.velocities,
+        t.accelerations,
+        t.tool,
+        marks[at],
+        solved.stroke.carrying,
+    )
 
 
 def every(motion: Motion, step: float) -> NDArray[np.int64]:
-    """Return indices of samples about ``step`` metres of tool travel (or as many tenths of a rad) apart, both ends included."""
-    travel = np.maximum(np.linalg.norm(np.diff(motion.tool[:, :3, 3], axis=0), axis=1),
-                        0.1 * np.abs(np.diff(motion.positions, axis=0)).max(axis=1))
+    """Return indices of samples about ``step`` metres of tool travel (or as many tenths of a rad)
+    apart, both ends included.
+    """
+    travel = np.maximum(
+        np.linalg.norm(np.diff(motion.tool[:, :3, 3], axis=0), axis=1),
+        0.1 * np.abs(np.diff(motion.positions, axis=0)).max(axis=1),
+    )
     marks = np.floor(np.concatenate([[0.0], np.cumsum(travel)]) / step)
     return np.union1d(np.flatnonzero(np.diff(marks, prepend=-1.0) > 0), [len(motion.times) - 1])
 
@@ -53,9 +67,17 @@ def deviation(path: Matrix, corners: Matrix) -> float:
     return float(np.linalg.norm(path[:, None] - (a + t[..., None] * d), axis=2).min(axis=1).max())
 
 
-def assemble(tools: Tools, steps: Sequence[Solved | Grip], checks: Sequence[Checker], trace: CorrectedTrace,
-             tcp_from_centre: Matrix | None, corners: Matrix, start: Matrix, max_tcp_speed: float,
-             failed: PlanningError | None) -> TimedPlan:
+def assemble(
+    tools: Tools,
+    steps: Sequence[Solved | Grip],
+    checks: Sequence[Checker],
+    trace: CorrectedTrace,
+    tcp_from_centre: Matrix | None,
+    corners: Matrix,
+    start: Matrix,
+    max_tcp_speed: float,
+    failed: PlanningError | None,
+) -> TimedPlan:
     """Make the timed, checked plan.
 
     Args:
@@ -79,8 +101,14 @@ def assemble(tools: Tools, steps: Sequence[Solved | Grip], checks: Sequence[Chec
         fastest = verify(motions, start, tools.arm.limits, tools.arm, max_tcp_speed)
         recheck(motions, checks)
     with tools.clock('clearance'):
-        clearance = min((s.checker.clearance(m.positions[every(m, CLEARANCE_STEP)])
-                         for s, m in zip(solved, motions, strict=True) if m.phase in _FREE), default=CLEARANCE_LEVELS[0])
+        clearance = min(
+            (
+                s.checker.clearance(m.positions[every(m, CLEARANCE_STEP)])
+                for s, m in zip(solved, motions, strict=True)
+                if m.phase in _FREE
+            ),
+            default=CLEARANCE_LEVELS[0],
+        )
     moved = []
     for m in motions:
         tool = m.tool[every(m, 0.01)]
@@ -88,12 +116,30 @@ def assemble(tools: Tools, steps: Sequence[Solved | Grip], checks: Sequence[Chec
             moved.append(tool[:, :3, 3])
         elif m.carrying and tcp_from_centre is not None:
             moved.append(tool[:, :3, :3] @ tcp_from_centre + tool[:, :3, 3])
-    followed = [c for c, m in zip(moved, (m for m in motions if m.carrying or tcp_from_centre is None and
-                                          m.phase == Phase.CARRY), strict=True) if m.phase == Phase.CARRY]
+    followed = [
+        c
+        for c, m in zip(
+            moved,
+            (
+                m
+                for m in motions
+                if m.carrying or (tcp_from_centre is None and m.phase == Phase.CARRY)
+            ),
+            strict=True,
+        )
+        if m.phase == Phase.CARRY
+    ]
     queue = iter(motions)
     ordered = tuple(s if isinstance(s, Grip) else next(queue) for s in steps)
     return TimedPlan(
-        joint_names=tools.arm.names, steps=ordered, corrections=trace.corrections, corrected=trace.points,
-        object_path=np.concatenate(moved) if moved else np.zeros((0, 3)), min_clearance_m=clearance, max_tcp_speed=fastest,
+        joint_names=tools.arm.names,
+        steps=ordered,
+        corrections=trace.corrections,
+        corrected=trace.points,
+        object_path=np.concatenate(moved) if moved else np.zeros((0, 3)),
+        min_clearance_m=clearance,
+        max_tcp_speed=fastest,
         trace_deviation_m=max((deviation(c, corners) for c in followed), default=0.0),
-        failed_waypoint=failed.waypoint if failed else -1, stage_times_s=dict(tools.times))
+        failed_waypoint=failed.waypoint if failed else -1,
+        stage_times_s=dict(tools.times),
+    )

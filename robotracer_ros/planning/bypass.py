@@ -15,6 +15,10 @@ from robotracer_ros.planning.segments import TURN_SCALE, moved_poses
 
 Matrix = NDArray[np.float64]
 
+#: sampling searches per plan: one that fails takes its whole time, and the next ones are no
+#: likelier to succeed
+MAX_DETOURS = 6
+
 
 class Bypass:
     """Finds ways for what moves along the trace, in the arm branch of one configuration.
@@ -22,17 +26,23 @@ class Bypass:
     Args:
         tools: Robot, parameters, clocks.
         checker: For the moving arm with what it carries.
-        pick_centre, grasp: Centre (3,) of what follows the trace and base_from_tcp (4, 4) at one moment.
+        pick_centre, grasp: Centre (3,) of what follows the trace and base_from_tcp (4, 4) at one
+            moment.
         start: (J,) where the way begins; gives the branch.
     """
 
-    def __init__(self, tools: Tools, checker: Checker, pick_centre: Matrix, grasp: Matrix, start: Matrix) -> None:
+    def __init__(
+        self, tools: Tools, checker: Checker, pick_centre: Matrix, grasp: Matrix, start: Matrix
+    ) -> None:
         self._tools, self._checker = tools, checker
         self._centre, self._grasp, self._start = pick_centre, grasp, start
         self._branch = tools.ik.branch(start)
 
-    def corners(self, nodes: Matrix, marks: NDArray[np.int64], cause: PlanningError) -> tuple[Matrix, NDArray[np.int64]]:
-        """Return corners (M, 4) and trace indices of a way through all nodes (N, 4) that can be reached freely.
+    def corners(
+        self, nodes: Matrix, marks: NDArray[np.int64], cause: PlanningError
+    ) -> tuple[Matrix, NDArray[np.int64]]:
+        """Return corners (M, 4) and trace indices of a way through all nodes (N, 4) that can be
+        reached freely.
 
         Nodes that are blocked themselves are passed by; first and last must be free.
 
@@ -41,7 +51,7 @@ class Bypass:
         """
         tools, p = self._tools, self._tools.config.planner
         with tools.clock('detour'):
-            free = [i for i in range(len(nodes)) if self._free(nodes[i:i + 1])]
+            free = [i for i in range(len(nodes)) if self._free(nodes[i : i + 1])]
             if len(free) < 2 or free[0] != 0 or free[-1] != len(nodes) - 1:
                 raise cause
             # The workspace bounds the tool; where it carries something below, that may be lower.
@@ -51,9 +61,23 @@ class Bypass:
             for a, b in zip(free[:-1], free[1:], strict=True):
                 piece = nodes[[a, b]]
                 if b > a + 1 or not self._free(self._samples(piece)):
+                    if tools.detours >= MAX_DETOURS:
+                        raise cause
                     tools.detours += 1
-                    found = carried_detour(tools.ik, self._checker, self._centre, self._grasp, self._start, piece[0], piece[1],
-                                           room, p.path_step_m, p.detour_s, p.simplify_s, p.seed)
+                    found = carried_detour(
+                        tools.ik,
+                        self._checker,
+                        self._centre,
+                        self._grasp,
+                        self._start,
+                        piece[0],
+                        piece[1],
+                        room,
+                        p.path_step_m,
+                        p.detour_s,
+                        p.simplify_s,
+                        p.seed,
+                    )
                     if found is None:
                         raise cause
                     piece = found
@@ -63,7 +87,14 @@ class Bypass:
             return np.concatenate(out), np.concatenate(labels)
 
     def _samples(self, piece: Matrix) -> Matrix:
-        n = max(2, int(np.ceil(np.linalg.norm(piece[1] - piece[0]) / self._tools.config.planner.path_step_m)))
+        n = max(
+            2,
+            int(
+                np.ceil(
+                    np.linalg.norm(piece[1] - piece[0]) / self._tools.config.planner.path_step_m
+                )
+            ),
+        )
         return piece[0] + np.linspace(0.0, 1.0, n + 1)[:, None] * (piece[1] - piece[0])
 
     def _free(self, states: Matrix) -> bool:

@@ -1,6 +1,8 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Robot limits, workspace and planner parameters, read from a YAML file such as ``config/ur5.yaml``."""
+"""Robot limits, workspace and planner parameters, read from a YAML file such as
+``config/ur5.yaml``.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from robotracer_ros.resources import resource
 
 @dataclass(frozen=True)
 class PlannerParameters:
-    """Parameters of the embedded planner; ``config/ur5.yaml`` tells what each is for. Metres, seconds, newtons."""
+    """Parameters of the embedded planner; ``config/ur5.yaml`` tells what each is for. Metres,
+    seconds, newtons.
+    """
 
     max_tcp_speed: float = 0.25
     margin_m: float = 0.010
@@ -45,7 +49,7 @@ class PlannerParameters:
     grip_force_n: float = 40.0
     grip_squeeze_m: float = 0.010
     yaw_options_deg: tuple[float, ...] = (0, 45, -45, 90, -90, 135, -135, 180)
-    max_grasps: int = 24
+    max_grasps: int = 60
     detour_s: float = 2.0
     simplify_s: float = 0.08
     timeout_s: float = 15.0
@@ -55,44 +59,77 @@ class PlannerParameters:
 
     #: lower and upper limit of each parameter
     RANGES = {  # noqa: RUF012  (a constant, not a field: it has no annotation)
-        'max_tcp_speed': (0.01, 1.0), 'margin_m': (0.0, 0.05), 'check_margin_m': (0.0, 0.05),
-        'contact_margin_m': (0.0, 0.02), 'self_margin_m': (0.0, 0.05), 'path_step_m': (0.002, 0.05),
-        'check_step_rad': (0.005, 0.1), 'corner_radius_m': (0.0, 0.15), 'pregrasp_m': (0.02, 0.2),
-        'lift_m': (0.01, 0.3), 'preplace_m': (0.01, 0.3), 'retreat_m': (0.02, 0.3), 'drop_m': (0.0, 0.008),
-        'hold_height_m': (0.01, 0.5), 'max_sensor_m': (0.01, 2.0), 'max_push_m': (0.0, 0.5),
-        'snap_support_m': (0.0, 0.05), 'open_extra_m': (0.002, 0.1), 'release_extra_m': (0.002, 0.1),
-        'grip_force_n': (1.0, 200.0), 'grip_squeeze_m': (0.0, 0.05), 'max_grasps': (1, 500),
-        'detour_s': (0.05, 30.0), 'simplify_s': (0.0, 5.0), 'timeout_s': (0.1, 120.0), 'sample_s': (0.002, 0.05),
-        'jerk_filter_s': (0.02, 0.5), 'seed': (1, 2**31 - 1),
+        'max_tcp_speed': (0.01, 1.0),
+        'margin_m': (0.0, 0.05),
+        'check_margin_m': (0.0, 0.05),
+        'contact_margin_m': (0.0, 0.02),
+        'self_margin_m': (0.0, 0.05),
+        'path_step_m': (0.002, 0.05),
+        'check_step_rad': (0.005, 0.1),
+        'corner_radius_m': (0.0, 0.15),
+        'pregrasp_m': (0.02, 0.2),
+        'lift_m': (0.01, 0.3),
+        'preplace_m': (0.01, 0.3),
+        'retreat_m': (0.02, 0.3),
+        'drop_m': (0.0, 0.008),
+        'hold_height_m': (0.01, 0.5),
+        'max_sensor_m': (0.01, 2.0),
+        'max_push_m': (0.0, 0.5),
+        'snap_support_m': (0.0, 0.05),
+        'open_extra_m': (0.002, 0.1),
+        'release_extra_m': (0.002, 0.1),
+        'grip_force_n': (1.0, 200.0),
+        'grip_squeeze_m': (0.0, 0.05),
+        'max_grasps': (1, 500),
+        'detour_s': (0.05, 30.0),
+        'simplify_s': (0.0, 5.0),
+        'timeout_s': (0.1, 120.0),
+        'sample_s': (0.002, 0.05),
+        'jerk_filter_s': (0.02, 0.5),
+        'seed': (1, 2**31 - 1),
     }
 
     def __post_init__(self) -> None:
         for name, (low, high) in self.RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise InvalidParameterError(f"planner parameter '{name}' is {value!r}: must be in {low:g}..{high:g}",
-                                            parameter=name, value=value, lower=low, upper=high)
+                raise InvalidParameterError(
+                    f"planner parameter '{name}' is {value!r}: must be in {low:g}..{high:g}",
+                    parameter=name,
+                    value=value,
+                    lower=low,
+                    upper=high,
+                )
         if self.check_margin_m > self.margin_m:
-            raise InvalidParameterError(f"planner parameter 'check_margin_m' is {self.check_margin_m:g} m: must not exceed "
-                                        f"'margin_m' = {self.margin_m:g} m, or the check refuses what the search found",
-                                        parameter='check_margin_m', value=self.check_margin_m, upper=self.margin_m)
+            raise InvalidParameterError(
+                f"planner parameter 'check_margin_m' is {self.check_margin_m:g} m: must not exceed "
+                f"'margin_m' = {self.margin_m:g} m, or the check refuses what the search found",
+                parameter='check_margin_m',
+                value=self.check_margin_m,
+                upper=self.margin_m,
+            )
 
     def replaced(self, values: Mapping[str, Any]) -> PlannerParameters:
-        """Return a copy with other values. Raises InvalidParameterError naming an unknown name or a value out of range."""
+        """Return a copy with other values. Raises InvalidParameterError naming an unknown name or a
+        value out of range.
+        """
         known = {f.name: f for f in dataclasses.fields(self)}
         clean: dict[str, Any] = {}
         for name, value in values.items():
             if name not in known:
-                raise InvalidParameterError(f"unknown planner parameter '{name}'; known: {', '.join(sorted(known))}",
-                                            parameter=name)
+                raise InvalidParameterError(
+                    f"unknown planner parameter '{name}'; known: {', '.join(sorted(known))}",
+                    parameter=name,
+                )
             try:
                 if name == 'yaw_options_deg':
                     clean[name] = tuple(float(v) for v in value)
                 else:
                     clean[name] = type(getattr(self, name))(value)
             except (TypeError, ValueError) as e:
-                raise InvalidParameterError(f"planner parameter '{name}' is {value!r}: must be a number",
-                                            parameter=name) from e
+                raise InvalidParameterError(
+                    f"planner parameter '{name}' is {value!r}: must be a number", parameter=name
+                ) from e
         return dataclasses.replace(self, **clean)
 
 
@@ -117,7 +154,9 @@ class RobotConfig:
     planner: PlannerParameters
 
     @classmethod
-    def load(cls, path: str | Path = 'config/ur5.yaml', overrides: Mapping[str, Any] | None = None) -> RobotConfig:
+    def load(
+        cls, path: str | Path = 'config/ur5.yaml', overrides: Mapping[str, Any] | None = None
+    ) -> RobotConfig:
         """Read a file; a relative path is looked up in the package's shared files first.
 
         Raises:
@@ -127,36 +166,57 @@ class RobotConfig:
             file = Path(path) if Path(path).is_absolute() else resource(path)
             data = yaml.safe_load(file.read_text(encoding='utf-8'))
         except (OSError, yaml.YAMLError) as e:
-            raise InvalidParameterError(f"robot configuration '{path}' cannot be read: {e}", parameter='config') from e
+            raise InvalidParameterError(
+                f"robot configuration '{path}' cannot be read: {e}", parameter='config'
+            ) from e
         return cls.from_dict(data, overrides, source=str(path))
 
     @classmethod
-    def from_dict(cls, data: Any, overrides: Mapping[str, Any] | None = None, source: str = 'dict') -> RobotConfig:
-        """Make a configuration from the parsed YAML. Raises InvalidParameterError naming key, value and limit."""
+    def from_dict(
+        cls, data: Any, overrides: Mapping[str, Any] | None = None, source: str = 'dict'
+    ) -> RobotConfig:
+        """Make a configuration from the parsed YAML. Raises InvalidParameterError naming key, value
+        and limit.
+        """
         try:
             joints = tuple(data['robot']['joints'])
-            arrays = {k: np.array(data['limits'][k], dtype=float)
-                      for k in ('lower', 'upper', 'velocity', 'acceleration', 'jerk')}
+            arrays = {
+                k: np.array(data['limits'][k], dtype=float)
+                for k in ('lower', 'upper', 'velocity', 'acceleration', 'jerk')
+            }
             home = np.array(data['robot']['home'], dtype=float)
             box = np.array([data['workspace']['lower'], data['workspace']['upper']], dtype=float)
             name, clamp = str(data['robot']['name']), float(data['workspace']['max_clamp_m'])
             planner = PlannerParameters().replaced({**data.get('planner', {}), **(overrides or {})})
         except (KeyError, TypeError, ValueError) as e:
-            raise InvalidParameterError(f"robot configuration '{source}' is malformed: {e!r}", parameter='config') from e
+            raise InvalidParameterError(
+                f"robot configuration '{source}' is malformed: {e!r}", parameter='config'
+            ) from e
         for key, value in {'home': home, **arrays}.items():
             if value.shape != (len(joints),) or not np.isfinite(value).all():
-                raise InvalidParameterError(f"robot configuration '{source}': '{key}' has shape {value.shape}: must be "
-                                            f'{len(joints)} finite numbers, one per joint', parameter=key)
+                raise InvalidParameterError(
+                    f"robot configuration '{source}': '{key}' has shape {value.shape}: must be "
+                    f'{len(joints)} finite numbers, one per joint',
+                    parameter=key,
+                )
         for key in ('velocity', 'acceleration', 'jerk'):
             if (arrays[key] <= 0).any():
-                raise InvalidParameterError(f"robot configuration '{source}': '{key}' is {arrays[key].tolist()}: "
-                                            'must be > 0', parameter=key)
+                raise InvalidParameterError(
+                    f"robot configuration '{source}': '{key}' is {arrays[key].tolist()}: "
+                    'must be > 0',
+                    parameter=key,
+                )
         for j, joint in enumerate(joints):
             if not arrays['lower'][j] <= home[j] <= arrays['upper'][j]:
                 raise InvalidParameterError(
                     f"robot configuration '{source}': home of {joint} is {home[j]:g} rad: must be in "
-                    f'{arrays["lower"][j]:g}..{arrays["upper"][j]:g}', parameter='home')
+                    f'{arrays["lower"][j]:g}..{arrays["upper"][j]:g}',
+                    parameter='home',
+                )
         if box.shape != (2, 3) or (box[0] >= box[1]).any():
-            raise InvalidParameterError(f"robot configuration '{source}': workspace {box.tolist()}: needs lower < upper, "
-                                        'three numbers each', parameter='workspace')
+            raise InvalidParameterError(
+                f"robot configuration '{source}': workspace {box.tolist()}: needs lower < upper, "
+                'three numbers each',
+                parameter='workspace',
+            )
         return cls(name, home, JointLimits(joints, **arrays), box, clamp, planner)

@@ -1,10 +1,12 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""From a predicted trace to a path that a robot may follow: sensor depth at contacts, workspace, obstacles, support.
+"""From a predicted trace to a path that a robot may follow: sensor depth at contacts, workspace,
+obstacles, support.
 
-Contact points lie on surfaces, so the sensor knows them better than the model; mid-air points keep the predicted depth, since
-the sensor sees only the background there. Every change is reported; a change beyond its bound is refused, because a trace
-that far off most likely means something else than what it says.
+Contact points lie on surfaces, so the sensor knows them better than the model; mid-air points keep
+the predicted depth, since the sensor sees only the background there. Every change is reported; a
+change beyond its bound is refused, because a trace that far off most likely means something else
+than what it says.
 """
 
 from __future__ import annotations
@@ -31,15 +33,21 @@ WINDOW = 2
 COLUMN_RADIUS = 0.025
 #: lowest height of a carried object's bottom, or a free tool's tip, above the support, metres
 FLOAT_HEIGHT = 0.015
-#: an object whose bottom is further than this above the surface at the end of its trace hovers there, metres
+#: an object whose bottom is further than this above the surface at the end of its trace hovers
+#: there, metres
 HOVER_GAP = 0.02
-_DIRECTIONS = np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (0, 1) if (x, y, z) != (0, 0, 0)], float)
+_DIRECTIONS = np.array(
+    [[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (0, 1) if (x, y, z) != (0, 0, 0)],
+    float,
+)
 _DIRECTIONS /= np.linalg.norm(_DIRECTIONS, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """Boxes around the point that follows the trace, upright, as ``(centre offset (3,), half extents (3,))`` in metres."""
+    """Boxes around the point that follows the trace, upright, as ``(centre offset (3,), half
+    extents (3,))`` in metres.
+    """
 
     boxes: tuple[tuple[Matrix, Matrix], ...]
     yaw: float = 0.0
@@ -50,7 +58,9 @@ class Envelope:
         return float(max(h[2] - o[2] for o, h in self.boxes))
 
     def free(self, points: Matrix, centres: Matrix, gap: float) -> NDArray[np.bool_]:
-        """Tell for each of (K, 3) points whether no voxel centre (N, 3) is within ``gap`` of a box there."""
+        """Tell for each of (K, 3) points whether no voxel centre (N, 3) is within ``gap`` of a box
+        there.
+        """
         ok = np.ones(len(points), dtype=bool)
         if len(centres) == 0:
             return ok
@@ -83,11 +93,16 @@ class CorrectedTrace:
 
 
 def surface_below(point: Matrix, scene: PlanningScene) -> float:
-    """Return the height of the highest known surface not above a point (3,), or NaN when nothing is known there."""
+    """Return the height of the highest known surface not above a point (3,), or NaN when nothing is
+    known there.
+    """
     c = scene.obstacles
     top = float(scene.support_z)
     if len(c):
-        column = c[(np.hypot(c[:, 0] - point[0], c[:, 1] - point[1]) <= COLUMN_RADIUS) & (c[:, 2] <= point[2])]
+        column = c[
+            (np.hypot(c[:, 0] - point[0], c[:, 1] - point[1]) <= COLUMN_RADIUS)
+            & (c[:, 2] <= point[2])
+        ]
         if len(column):
             high = float(column[:, 2].max())
             top = high if not np.isfinite(top) else max(top, high)
@@ -95,13 +110,15 @@ def surface_below(point: Matrix, scene: PlanningScene) -> float:
 
 
 def sensor_point(request: PlanRequest, index: int) -> tuple[Matrix, float]:
-    """Return the surface point (3,) seen at a trace point's pixel, planning frame, and its depth in metres.
+    """Return the surface point (3,) seen at a trace point's pixel, planning frame, and its depth in
+    metres.
 
     Raises:
         InvalidDepthError: there is no valid depth at the pixel.
     """
     u, v, _ = request.trace.points[index]
-    # The depth image may be sampled at another size than the trace's image; both show the same view.
+    # The depth image may be sampled at another size than the trace's image; both show the same
+    # view.
     px = request.depth_camera.uv_to_pixels((u, v))
     px = np.minimum(px, (request.depth_camera.width - 1, request.depth_camera.height - 1))
     try:
@@ -111,8 +128,15 @@ def sensor_point(request: PlanRequest, index: int) -> tuple[Matrix, float]:
     return apply(request.base_from_camera, request.depth_camera.lift_pixels(px, d)), d
 
 
-def correct(request: PlanRequest, scene: PlanningScene, parameters: PlannerParameters, workspace: Matrix, max_clamp_m: float,
-            envelope: Envelope, hidden: Callable[[Matrix], bool] = lambda _: False) -> CorrectedTrace:
+def correct(
+    request: PlanRequest,
+    scene: PlanningScene,
+    parameters: PlannerParameters,
+    workspace: Matrix,
+    max_clamp_m: float,
+    envelope: Envelope,
+    hidden: Callable[[Matrix], bool] = lambda _: False,
+) -> CorrectedTrace:
     """Correct a trace.
 
     Args:
@@ -121,11 +145,14 @@ def correct(request: PlanRequest, scene: PlanningScene, parameters: PlannerParam
         parameters: Bounds.
         workspace: (2, 3) lower and upper corner.
         max_clamp_m: Largest shift into the workspace.
-        envelope: What moves along the trace: the object around its centre, or the hand around the tool centre point.
-        hidden: Tells whether a sensed point (3,) belongs to something that hides the scene: the robot itself.
+        envelope: What moves along the trace: the object around its centre, or the hand around the
+            tool centre point.
+        hidden: Tells whether a sensed point (3,) belongs to something that hides the scene: the
+            robot itself.
 
     Raises:
-        CorrectionTooLargeError: a point would have to move further than its bound; names point, distance and bound.
+        CorrectionTooLargeError: a point would have to move further than its bound; names point,
+            distance and bound.
         InvalidDepthError: no depth at a contact point.
     """
     points = apply(request.base_from_camera, request.trace.xyz)
@@ -139,8 +166,14 @@ def correct(request: PlanRequest, scene: PlanningScene, parameters: PlannerParam
         if size < 1e-6:
             return
         if size > bound:
-            raise CorrectionTooLargeError(f'trace point {i} would have to move {size:.3f} m ({reason}): at most {bound:.3f} m '
-                                          'is allowed', waypoint=i, distance=size, limit=bound, kind=kind.name)
+            raise CorrectionTooLargeError(
+                f'trace point {i} would have to move {size:.3f} m ({reason}): at most {bound:.3f} m '
+                'is allowed',
+                waypoint=i,
+                distance=size,
+                limit=bound,
+                kind=kind.name,
+            )
         points[i] = target
         made.append(Correction(kind, i, offset, reason))
 
@@ -148,16 +181,27 @@ def correct(request: PlanRequest, scene: PlanningScene, parameters: PlannerParam
         seen, depth = sensor_point(request, i)
         on_moved = i == last and _on_moved(request, scene, i)
         if on_moved or hidden(seen):
-            # What the sensor sees there is the object itself, or the robot: take the support on the same ray.
+            # What the sensor sees there is the object itself, or the robot: take the support on the
+            # same ray.
             what = 'the object that is to move' if on_moved else 'the robot'
             plane = _on_plane(request, i, scene.support_z)
             if plane is None:
                 return
-            move(i, plane, CorrectionKind.SUPPORT, f'{what} hides the place; support height taken', parameters.max_sensor_m)
+            move(
+                i,
+                plane,
+                CorrectionKind.SUPPORT,
+                f'{what} hides the place; support height taken',
+                parameters.max_sensor_m,
+            )
             return
-        move(i, seen, CorrectionKind.SENSOR_DEPTH,
-             f'contact point takes sensor depth {depth:.3f} m instead of {request.trace.points[i, 2]:.3f} m',
-             parameters.max_sensor_m)
+        move(
+            i,
+            seen,
+            CorrectionKind.SENSOR_DEPTH,
+            f'contact point takes sensor depth {depth:.3f} m instead of {request.trace.points[i, 2]:.3f} m',
+            parameters.max_sensor_m,
+        )
 
     surface = surface_below(points[last], scene)
     # A flat thing that hovers low has its centre low: the bound shrinks with what moves.
@@ -168,12 +212,22 @@ def correct(request: PlanRequest, scene: PlanningScene, parameters: PlannerParam
         to_sensor(0)
         if not ends_in_air:
             to_sensor(last)
-            if np.isfinite(scene.support_z) and abs(points[last, 2] - scene.support_z) <= parameters.snap_support_m:
-                move(last, np.array([*points[last, :2], scene.support_z]), CorrectionKind.SUPPORT,
-                     'place lies on the support', parameters.snap_support_m + 1e-9)
+            if (
+                np.isfinite(scene.support_z)
+                and abs(points[last, 2] - scene.support_z) <= parameters.snap_support_m
+            ):
+                move(
+                    last,
+                    np.array([*points[last, :2], scene.support_z]),
+                    CorrectionKind.SUPPORT,
+                    'place lies on the support',
+                    parameters.snap_support_m + 1e-9,
+                )
             surface_z = float(points[last, 2])
     elif not ends_in_air:
-        ends_in_air = True  # a free tool never lets go of anything; it is kept off the surface below
+        ends_in_air = (
+            True  # a free tool never lets go of anything; it is kept off the surface below
+        )
 
     for i in range(1 if objects else 0, len(points)):
         contact = i == last and not ends_in_air
@@ -186,27 +240,52 @@ def correct(request: PlanRequest, scene: PlanningScene, parameters: PlannerParam
         if np.isfinite(scene.support_z):
             lowest = scene.support_z + envelope.below + FLOAT_HEIGHT
             if points[i, 2] < lowest:
-                move(i, np.array([*points[i, :2], lowest]), CorrectionKind.OBSTACLE, 'raised above the support',
-                     parameters.max_push_m)
+                move(
+                    i,
+                    np.array([*points[i, :2], lowest]),
+                    CorrectionKind.OBSTACLE,
+                    'raised above the support',
+                    parameters.max_push_m,
+                )
         target = _pushed_out(points[i], scene, envelope, parameters, workspace)
         if target is None:
-            raise CorrectionTooLargeError(f'trace point {i} lies in an obstacle, and no free place is within '
-                                          f'{parameters.max_push_m:.3f} m', waypoint=i, distance=float('inf'),
-                                          limit=parameters.max_push_m, kind=CorrectionKind.OBSTACLE.name)
-        move(i, target, CorrectionKind.OBSTACLE, 'pushed out of an obstacle', parameters.max_push_m + 1e-9)
+            raise CorrectionTooLargeError(
+                f'trace point {i} lies in an obstacle, and no free place is within '
+                f'{parameters.max_push_m:.3f} m',
+                waypoint=i,
+                distance=float('inf'),
+                limit=parameters.max_push_m,
+                kind=CorrectionKind.OBSTACLE.name,
+            )
+        move(
+            i,
+            target,
+            CorrectionKind.OBSTACLE,
+            'pushed out of an obstacle',
+            parameters.max_push_m + 1e-9,
+        )
     return CorrectedTrace(points, tuple(made), ends_in_air, surface_z)
 
 
-def _pushed_out(point: Matrix, scene: PlanningScene, envelope: Envelope, parameters: PlannerParameters,
-                workspace: Matrix) -> Matrix | None:
-    """Return the nearest free place in the directions up and sideways, the point itself when free, None when there is none."""
+def _pushed_out(
+    point: Matrix,
+    scene: PlanningScene,
+    envelope: Envelope,
+    parameters: PlannerParameters,
+    workspace: Matrix,
+) -> Matrix | None:
+    """Return the nearest free place in the directions up and sideways, the point itself when free,
+    None when there is none.
+    """
     gap = parameters.margin_m + scene.voxel_size / 2
     if envelope.free(point[None], scene.obstacles, gap)[0]:
         return point
     for distance in np.arange(0.01, parameters.max_push_m + 1e-9, 0.01):
         candidates = point + distance * _DIRECTIONS
         inside = ((candidates >= workspace[0]) & (candidates <= workspace[1])).all(axis=1)
-        ok = np.flatnonzero(inside)[envelope.free(candidates[inside], scene.obstacles, gap)] if inside.any() else []
+        if not inside.any():
+            continue
+        ok = np.flatnonzero(inside)[envelope.free(candidates[inside], scene.obstacles, gap)]
         if len(ok):
             # Straight up is what a person would do: prefer the highest among equals.
             return np.asarray(candidates[ok[np.argmax(candidates[ok, 2])]])
@@ -225,7 +304,9 @@ def _on_moved(request: PlanRequest, scene: PlanningScene, index: int) -> bool:
 
 
 def _on_plane(request: PlanRequest, index: int, height: float) -> Matrix | None:
-    """Intersect the ray of a trace point with the horizontal plane at a height; None when they do not meet."""
+    """Intersect the ray of a trace point with the horizontal plane at a height; None when they do
+    not meet.
+    """
     if not np.isfinite(height):
         return None
     eye = request.base_from_camera[:3, 3]

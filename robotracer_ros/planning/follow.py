@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robotracer_ros.errors import PathInCollisionError, PlanningError, PlanningTimeoutError, UnreachableError
+from robotracer_ros.errors import (
+    PathInCollisionError,
+    PlanningError,
+    PlanningTimeoutError,
+    UnreachableError,
+)
 from robotracer_ros.planning.collision import Checker
 from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.detour import joint_detour
@@ -44,13 +49,17 @@ class Tools:
     detours: int = 0
 
     def check_time(self, last: PlanningError | None = None) -> None:
-        """Raise PlanningTimeoutError, with the last failure as a hint, when the deadline has passed."""
+        """Raise PlanningTimeoutError, with the last failure as a hint, when the deadline has
+        passed.
+        """
         if time.perf_counter() > self.deadline:
             last = explained(last) if last else None
             hint = f'; last obstacle: {last}' if last else ''
-            raise PlanningTimeoutError(f'planning took longer than {self.config.planner.timeout_s:g} s{hint}',
-                                       waypoint=last.waypoint if last else -1,
-                                       limit=self.config.planner.timeout_s) from last
+            raise PlanningTimeoutError(
+                f'planning took longer than {self.config.planner.timeout_s:g} s{hint}',
+                waypoint=last.waypoint if last else -1,
+                limit=self.config.planner.timeout_s,
+            ) from last
 
     def clock(self, stage: str) -> _Clock:
         """Return a context manager that adds its duration to a stage."""
@@ -65,7 +74,9 @@ class _Clock:
         self._begin = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self._times[self._stage] = self._times.get(self._stage, 0.0) + time.perf_counter() - self._begin
+        self._times[self._stage] = (
+            self._times.get(self._stage, 0.0) + time.perf_counter() - self._begin
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,9 @@ class Solved:
 
 
 def densify(path: Matrix, step: float) -> Matrix:
-    """Insert configurations so that no joint moves more than ``step`` rad between neighbours of (N, J)."""
+    """Insert configurations so that no joint moves more than ``step`` rad between neighbours of (N,
+    J).
+    """
     gaps = np.abs(np.diff(path, axis=0)).max(axis=1)
     parts = [path[:1]]
     for a, b, gap in zip(path[:-1], path[1:], gaps, strict=True):
@@ -88,7 +101,9 @@ def densify(path: Matrix, step: float) -> Matrix:
 
 
 def seeds(ik: InverseKinematics, pose: Matrix, near: Matrix) -> Iterator[Matrix]:
-    """Yield solutions (J,) of a pose (4, 4), nearest to ``near`` first, then the same with the last joint a turn away."""
+    """Yield solutions (J,) of a pose (4, 4), nearest to ``near`` first, then the same with the last
+    joint a turn away.
+    """
     found = ik.solutions(pose, near)
     yield from found
     lower, upper = ik.arm.limits.lower[-1], ik.arm.limits.upper[-1]
@@ -104,7 +119,8 @@ def follow(tools: Tools, strokes: Sequence[Stroke], start: Matrix) -> list[Matri
     """Follow strokes without interruption from ``start`` (J,), which solves the first pose.
 
     Raises:
-        UnreachableError: names the phase, the trace point and the place that cannot be reached continuously.
+        UnreachableError: names the phase, the trace point and the place that cannot be reached
+            continuously.
     """
     paths, q = [], start
     with tools.clock('ik'):
@@ -114,15 +130,21 @@ def follow(tools: Tools, strokes: Sequence[Stroke], start: Matrix) -> list[Matri
                 p = s.poses[reached, :3, 3]
                 raise UnreachableError(
                     f'{s.phase.name}: the tool cannot go on to ({p[0]:.3f}, {p[1]:.3f}, {p[2]:.3f}) m '
-                    f'({reached} of {len(s.poses)} poses reached)', waypoint=int(s.waypoints[reached]),
-                    phase=s.phase.name, position=p.tolist(), reached=reached)
+                    f'({reached} of {len(s.poses)} poses reached)',
+                    waypoint=int(s.waypoints[reached]),
+                    phase=s.phase.name,
+                    position=p.tolist(),
+                    reached=reached,
+                )
             paths.append(path)
             q = path[-1]
     return paths
 
 
 def demand_free(tools: Tools, stroke: Stroke, path: Matrix, checker: Checker) -> Solved:
-    """Return the solved stroke. Raises PathInCollisionError naming phase, trace point, link pair and distance."""
+    """Return the solved stroke. Raises PathInCollisionError naming phase, trace point, link pair
+    and distance.
+    """
     with tools.clock('collision'):
         hit = checker.first_hit(densify(path, tools.config.planner.check_step_rad))
         if hit is None:
@@ -131,8 +153,12 @@ def demand_free(tools: Tools, stroke: Stroke, path: Matrix, checker: Checker) ->
         raise collision_error(stroke, path, dense[hit], checker)
 
 
-def collision_error(stroke: Stroke, path: Matrix, q: Matrix, checker: Checker) -> PathInCollisionError:
-    """Describe a collision at ``q`` (J,) on a stroke; see :func:`explained` for the pair and the distance."""
+def collision_error(
+    stroke: Stroke, path: Matrix, q: Matrix, checker: Checker
+) -> PathInCollisionError:
+    """Describe a collision at ``q`` (J,) on a stroke; see :func:`explained` for the pair and the
+    distance.
+    """
     nearest = int(np.abs(path - q).max(axis=1).argmin())
     p = stroke.poses[nearest, :3, 3]
     where = f'{stroke.phase.name}: with the tool at ({p[0]:.3f}, {p[1]:.3f}, {p[2]:.3f}) m'
@@ -140,21 +166,30 @@ def collision_error(stroke: Stroke, path: Matrix, q: Matrix, checker: Checker) -
 
     def explain() -> PathInCollisionError:
         contact = checker.contact(q)
-        return PathInCollisionError(f'{where}, {contact or "margin violated"}', waypoint=waypoint, phase=phase,
-                                    pair=[contact.first, contact.second] if contact else [],
-                                    distance=contact.distance if contact else 0.0)
+        return PathInCollisionError(
+            f'{where}, {contact or "margin violated"}',
+            waypoint=waypoint,
+            phase=phase,
+            pair=[contact.first, contact.second] if contact else [],
+            distance=contact.distance if contact else 0.0,
+        )
 
-    return PathInCollisionError(f'{where}: collision', waypoint=waypoint, phase=phase, explain=explain)
+    return PathInCollisionError(
+        f'{where}: collision', waypoint=waypoint, phase=phase, explain=explain
+    )
 
 
 def explained(error: PlanningError) -> PlanningError:
-    """Return the error with link pair and distance. Finding them takes longer than a check, so only the reported error gets them."""
+    """Return the error with link pair and distance. Finding them takes longer than a check, so only
+    the reported error gets them.
+    """
     explain = error.details.pop('explain', None)
     return explain() if explain is not None else error
 
 
 def reach(tools: Tools, start: Matrix, goal: Matrix, checker: Checker) -> Matrix:
-    """Return a free joint path (K, J) between configurations: straight when possible, else a sampled detour.
+    """Return a free joint path (K, J) between configurations: straight when possible, else a
+    sampled detour.
 
     Raises:
         PathInCollisionError: no path was found in the time of one search.
@@ -169,13 +204,25 @@ def reach(tools: Tools, start: Matrix, goal: Matrix, checker: Checker) -> Matrix
         return _line(start, goal)
     if hit == 0 or checker.hit(goal):
         q = start if hit == 0 else goal
-        raise PathInCollisionError(f'REACH: {"start" if hit == 0 else "end"} of the way to the object: '
-                                   f'{checker.contact(q) or "margin violated"}', phase='REACH')
+        raise PathInCollisionError(
+            f'REACH: {"start" if hit == 0 else "end"} of the way to the object: '
+            f'{checker.contact(q) or "margin violated"}',
+            phase='REACH',
+        )
     with tools.clock('detour'):
         tools.detours += 1
         limits = tools.arm.limits
-        corners = joint_detour(checker, start, goal, limits.lower, limits.upper, p.check_step_rad, p.detour_s, p.simplify_s,
-                               p.seed)
+        corners = joint_detour(
+            checker,
+            start,
+            goal,
+            limits.lower,
+            limits.upper,
+            p.check_step_rad,
+            p.detour_s,
+            p.simplify_s,
+            p.seed,
+        )
         if corners is not None:
             eased = checker.eased()
             for radius in (JOINT_CORNER, JOINT_CORNER / 4, 0.0):
@@ -183,10 +230,13 @@ def reach(tools: Tools, start: Matrix, goal: Matrix, checker: Checker) -> Matrix
                 if eased.first_hit(densify(path, p.check_step_rad)) is None:
                     return path
     contact = checker.contact(direct[hit])
-    raise PathInCollisionError(f'REACH: the straight way is blocked ({contact or "margin violated"}) and no detour was found '
-                               f'in {p.detour_s:g} s', phase='REACH',
-                               pair=[contact.first, contact.second] if contact else [],
-                               distance=contact.distance if contact else 0.0)
+    raise PathInCollisionError(
+        f'REACH: the straight way is blocked ({contact or "margin violated"}) and no detour was found '
+        f'in {p.detour_s:g} s',
+        phase='REACH',
+        pair=[contact.first, contact.second] if contact else [],
+        distance=contact.distance if contact else 0.0,
+    )
 
 
 def _line(start: Matrix, goal: Matrix) -> Matrix:

@@ -33,18 +33,26 @@ class InverseKinematics(abc.ABC):
         """Return solutions (S, J) in any turn; ``near`` (J,) is where to look first."""
 
     def branch(self, q: Matrix) -> tuple[int, ...]:
-        """Return which branch of solutions arm positions (J,) belong to; empty when the arm has no named branches."""
+        """Return which branch of solutions arm positions (J,) belong to; empty when the arm has no
+        named branches.
+        """
         return ()
 
-    def in_branch(self, base_from_tcp: Matrix, branch: tuple[int, ...], near: Matrix) -> Matrix | None:
-        """Return the solution (J,) of a pose in a branch, in the turn nearest to ``near`` (J,), or None."""
+    def in_branch(
+        self, base_from_tcp: Matrix, branch: tuple[int, ...], near: Matrix
+    ) -> Matrix | None:
+        """Return the solution (J,) of a pose in a branch, in the turn nearest to ``near`` (J,), or
+        None.
+        """
         for q in self.solutions(base_from_tcp, near):
             if self.branch(q) == branch:
                 return np.asarray(q)
         return None
 
     def solutions(self, base_from_tcp: Matrix, near: Matrix) -> Matrix:
-        """Return solutions (S, J) within the limits, each joint in the turn nearest to ``near`` (J,), nearest first."""
+        """Return solutions (S, J) within the limits, each joint in the turn nearest to ``near``
+        (J,), nearest first.
+        """
         q = self.raw(base_from_tcp, near)
         if len(q) == 0:
             return q
@@ -53,18 +61,23 @@ class InverseKinematics(abc.ABC):
         return q[np.argsort(np.abs(q - near).max(axis=1), kind='stable')]
 
     def wrap(self, q: Matrix, near: Matrix) -> Matrix:
-        """Turn each joint of (S, J) by whole turns to be nearest to ``near`` (J,) within the limits."""
+        """Turn each joint of (S, J) by whole turns to be nearest to ``near`` (J,) within the
+        limits.
+        """
         lower, upper = self.arm.limits.lower, self.arm.limits.upper
         q = q - TURN * np.round((q - near) / TURN)
         q = np.where(q > upper, q - TURN, q)
         return np.where(q < lower, q + TURN, q)
 
-    def follow(self, base_from_tcp: Matrix, start: Matrix, max_step: float = 0.35) -> tuple[Matrix, int]:
+    def follow(
+        self, base_from_tcp: Matrix, start: Matrix, max_step: float = 0.35
+    ) -> tuple[Matrix, int]:
         """Follow poses (T, 4, 4) continuously from ``start`` (J,), a solution of the first pose.
 
         Returns:
-            Positions (T, J) and the number of poses reached: T when all were, else the index of the first that is out of
-            reach, out of limits, or further than ``max_step`` rad from its predecessor.
+            Positions (T, J) and the number of poses reached: T when all were, else the index of the
+            first that is out of reach, out of limits, or further than ``max_step`` rad from its
+            predecessor.
         """
         out = np.empty((len(base_from_tcp), self.arm.dof))
         out[0] = q = np.asarray(start, dtype=float)
@@ -90,7 +103,8 @@ class UrAnalyticIk(InverseKinematics):
     Args:
         arm: Kinematic model of the same arm.
         robot: Model name in ``ur_analytic_ik``: ``ur5``, ``ur5e`` ...
-        ur_base: Name of UR's own base frame in the URDF (``base``), which is what the formulas refer to.
+        ur_base: Name of UR's own base frame in the URDF (``base``), which is what the formulas
+            refer to.
     """
 
     def __init__(self, arm: ArmModel, robot: str = 'ur5', ur_base: str = 'base') -> None:
@@ -98,17 +112,23 @@ class UrAnalyticIk(InverseKinematics):
         try:
             self._solver = getattr(importlib.import_module('ur_analytic_ik'), robot)
         except ImportError as e:
-            raise MissingPackageError('inverse kinematics of a UR needs ur-analytic-ik: pip install ur-analytic-ik',
-                                      package='ur-analytic-ik') from e
+            raise MissingPackageError(
+                'inverse kinematics of a UR needs ur-analytic-ik: pip install ur-analytic-ik',
+                package='ur-analytic-ik',
+            ) from e
         except AttributeError as e:
-            raise InvalidParameterError(f"ur_analytic_ik knows no robot '{robot}'", robot=robot) from e
+            raise InvalidParameterError(
+                f"ur_analytic_ik knows no robot '{robot}'", robot=robot
+            ) from e
         self._ur_from_base = invert(arm.frame_in_base(ur_base))
         self._tcp_from_tool = invert(arm.tool_from_tcp)
         self._wrist = self._wrist_in_tcp()
 
     def raw(self, base_from_tcp: Matrix, near: Matrix) -> Matrix:
         """Return all branches (S, 6)."""
-        ur_from_tool = np.ascontiguousarray(self._ur_from_base @ base_from_tcp @ self._tcp_from_tool)
+        ur_from_tool = np.ascontiguousarray(
+            self._ur_from_base @ base_from_tcp @ self._tcp_from_tool
+        )
         found = np.array(self._solver.inverse_kinematics(ur_from_tool)).reshape(-1, 6)
         return found[np.isfinite(found).all(axis=1)]
 
@@ -116,7 +136,9 @@ class UrAnalyticIk(InverseKinematics):
         """Return the signs of shoulder (reaching forward or over), elbow and wrist."""
         return self._branch(q, self.arm.tcp(q))
 
-    def in_branch(self, base_from_tcp: Matrix, branch: tuple[int, ...], near: Matrix) -> Matrix | None:
+    def in_branch(
+        self, base_from_tcp: Matrix, branch: tuple[int, ...], near: Matrix
+    ) -> Matrix | None:
         """Return the solution of a pose in a branch, in the turn nearest to ``near``, or None."""
         for q in self.solutions(base_from_tcp, near):
             if self._branch(q, base_from_tcp) == branch:
@@ -127,10 +149,15 @@ class UrAnalyticIk(InverseKinematics):
         wrist = base_from_tcp[:2, :3] @ self._wrist + base_from_tcp[:2, 3]
         # UR's base frame is turned by pi, in which the arm at pan 0 reaches along -x.
         ahead = -self._ur_from_base[:2, :2].T @ np.array([np.cos(q[0]), np.sin(q[0])])
-        return (1 if wrist @ ahead >= 0 else -1, 1 if np.sin(q[2]) >= 0 else -1, 1 if np.sin(q[4]) >= 0 else -1)
+        return (
+            1 if wrist @ ahead >= 0 else -1,
+            1 if np.sin(q[2]) >= 0 else -1,
+            1 if np.sin(q[4]) >= 0 else -1,
+        )
 
     def _wrist_in_tcp(self) -> Matrix:
-        """Return where the axes of the last two joints meet, in the tool centre point's frame (3,)."""
+        """Return where the axes of the last two joints meet, in the tool centre point's frame (3,).
+        """
         model, data = self.arm.model, self.arm.data
         q = 0.5 * (self.arm.limits.lower + self.arm.limits.upper) + 0.3
         tcp = self.arm.tcp(q)
@@ -146,7 +173,8 @@ class UrAnalyticIk(InverseKinematics):
 
 
 class NumericIk(InverseKinematics):
-    """Damped least squares (Levenberg-Marquardt) from a seed; one solution, for arms without closed form.
+    """Damped least squares (Levenberg-Marquardt) from a seed; one solution, for arms without closed
+    form.
 
     Args:
         arm: Kinematic model.
@@ -155,7 +183,9 @@ class NumericIk(InverseKinematics):
         restarts: Further attempts from random configurations when the seed leads nowhere.
     """
 
-    def __init__(self, arm: ArmModel, iterations: int = 60, tolerance: float = 1e-5, restarts: int = 12) -> None:
+    def __init__(
+        self, arm: ArmModel, iterations: int = 60, tolerance: float = 1e-5, restarts: int = 12
+    ) -> None:
         super().__init__(arm)
         self._iterations, self._tolerance, self._restarts = iterations, tolerance, restarts
 
@@ -181,7 +211,9 @@ class NumericIk(InverseKinematics):
         return np.empty((0, self.arm.dof))
 
     def _error(self, q: Matrix, target: Matrix) -> Matrix:
-        """Return the position and rotation vector (6,) that lead from the pose at ``q`` to the target."""
+        """Return the position and rotation vector (6,) that lead from the pose at ``q`` to the
+        target.
+        """
         pose = self.arm.tcp(q)
         r = target[:3, :3] @ pose[:3, :3].T
         axis = 0.5 * np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])

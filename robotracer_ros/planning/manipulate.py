@@ -1,6 +1,8 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Pick, carry along the trace, place: try grasps and turns of the object until the whole chain is feasible."""
+"""Pick, carry along the trace, place: try grasps and turns of the object until the whole chain is
+feasible.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,16 @@ from robotracer_ros.planning.base import Grip, Phase
 from robotracer_ros.planning.bypass import Bypass
 from robotracer_ros.planning.collision import Body, Checker, CollisionScene, Rules, box
 from robotracer_ros.planning.correct import CorrectedTrace
-from robotracer_ros.planning.follow import Solved, Tools, collision_error, demand_free, explained, follow, reach, seeds
+from robotracer_ros.planning.follow import (
+    Solved,
+    Tools,
+    collision_error,
+    demand_free,
+    explained,
+    follow,
+    reach,
+    seeds,
+)
 from robotracer_ros.planning.segments import (
     Stroke,
     carry_centres,
@@ -42,7 +53,8 @@ Matrix = NDArray[np.float64]
 TURNED_GRASPS = 4
 #: arm branches that are tried per grasp
 BRANCHES = 4
-#: the skin of a surface is ignored this far around the object's footprint, metres: room for the jaws
+#: the skin of a surface is ignored this far around the object's footprint, metres: room for the
+#: jaws
 PATCH_ROOM = 0.05
 #: shares of the corner radius that are tried on a detour
 ROUNDINGS = (1.0, 0.4, 0.1)
@@ -54,23 +66,31 @@ _STAGES = ('grasp', 'place', 'carry', 'reach')
 class GraspPose:
     """Where to grasp: base_from_tcp (4, 4) with the jaws closed on ``width`` metres.
 
-    The rotation is made orthonormal: the closed-form inverse kinematics drops solutions of poses that are off by rounding.
+    ``opening`` is that of the jaws on the way in, ``width`` and a parameter's extra when None.
+
+    The rotation is made orthonormal: the closed-form inverse kinematics drops solutions of poses
+        that are off by rounding.
     """
 
     pose: Matrix
     width: float
+    opening: float | None = None
 
     def __post_init__(self) -> None:
         u, s, vt = np.linalg.svd(self.pose[:3, :3])
         if np.abs(s - 1.0).max() > 0.05 or np.linalg.det(self.pose[:3, :3]) < 0:
-            raise InvalidParameterError(f'grasp rotation has singular values {s.tolist()} and determinant '
-                                        f'{np.linalg.det(self.pose[:3, :3]):.3f}: must be a rotation')
+            raise InvalidParameterError(
+                f'grasp rotation has singular values {s.tolist()} and determinant '
+                f'{np.linalg.det(self.pose[:3, :3]):.3f}: must be a rotation'
+            )
         object.__setattr__(self, 'pose', make_transform(u @ vt, self.pose[:3, 3]))
 
 
 @dataclass(frozen=True)
 class Solution:
-    """A feasible manipulation before timing: solved strokes and jaw moves in order, and how the object hangs in the hand."""
+    """A feasible manipulation before timing: solved strokes and jaw moves in order, and how the
+    object hangs in the hand.
+    """
 
     steps: tuple[Solved | Grip, ...]
     grasp: GraspPose
@@ -91,8 +111,15 @@ class Manipulation:
         start: (J,) where the arm is.
     """
 
-    def __init__(self, tools: Tools, space: CollisionScene, rules: Rules, trace: CorrectedTrace, thing: OrientedBox,
-                 start: Matrix) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        space: CollisionScene,
+        rules: Rules,
+        trace: CorrectedTrace,
+        thing: OrientedBox,
+        start: Matrix,
+    ) -> None:
         self._tools, self._space, self._rules, self._trace = tools, space, rules, trace
         self._thing, self._start = thing, start
         self._parameters = tools.config.planner
@@ -125,12 +152,13 @@ class Manipulation:
 
         Raises:
             NoGraspError: no candidate can be reached and lifted.
-            UnreachableError, PathInCollisionError: the object cannot be brought along the trace; names the trace point.
+            UnreachableError, PathInCollisionError: the object cannot be brought along the trace;
+            names the trace point.
             PlanningTimeoutError: the time is over.
         """
         if not grasps:
             raise NoGraspError('the object offers no grasp candidate', waypoint=0)
-        tried = [_Candidate(self, g) for g in grasps[:self._parameters.max_grasps]]
+        tried = [_Candidate(self, g) for g in grasps[: self._parameters.max_grasps]]
         try:
             for candidate, turn, detour in self._attempts(tried):
                 solution = candidate.deliver(turn, detour)
@@ -147,7 +175,9 @@ class Manipulation:
         raise self._verdict(tried)
 
     def _attempts(self, tried: Sequence[_Candidate]) -> Iterator[tuple[_Candidate, float, bool]]:
-        """Yield what to try: the plain way with every grasp, detours of the best, turning the object, the other detours."""
+        """Yield what to try: the plain way with every grasp, detours of the best, turning the
+        object, the other detours.
+        """
         turns = [float(np.deg2rad(a)) for a in self._parameters.yaw_options_deg]
         for c in tried:
             yield c, turns[0], False
@@ -164,7 +194,9 @@ class Manipulation:
                 yield c, turn, True
 
     def fail(self, stage: str, error: PlanningError, plain: bool = True) -> None:
-        """Remember a failure and how far it got; without a turn of the object (``plain``) it says most to a person."""
+        """Remember a failure and how far it got; without a turn of the object (``plain``) it says
+        most to a person.
+        """
         self._failures.append((_STAGES.index(stage) if plain else 0.5, error))
 
     def _furthest(self) -> PlanningError | None:
@@ -179,8 +211,11 @@ class Manipulation:
         error = explained(error) if error is not None else None
         if error is None or not any(c.graspable for c in tried):
             why = f': {error}' if error else ''
-            return NoGraspError(f'none of {len(tried)} grasp candidates is reachable and free of collision{why}', waypoint=0,
-                                candidates=len(tried))
+            return NoGraspError(
+                f'none of {len(tried)} grasp candidates is reachable and free of collision{why}',
+                waypoint=0,
+                candidates=len(tried),
+            )
         return error
 
     def _partial(self, tried: Sequence[_Candidate]) -> Solution | None:
@@ -199,9 +234,15 @@ class _Candidate:
         self._m, self.grasp = search, grasp
         p, arm = search._parameters, search._tools.arm
         self.closed = float(np.clip(grasp.width, 0.0, arm.max_opening))
-        self.opening = float(min(grasp.width + p.open_extra_m, arm.max_opening))
+        wanted = grasp.width + p.open_extra_m if grasp.opening is None else grasp.opening
+        self.opening = float(min(wanted, arm.max_opening))
         self.released = float(min(grasp.width + p.release_extra_m, arm.max_opening))
-        self.carried = Body('carried object', box(search._thing.extents), invert(grasp.pose) @ search._thing.pose, True)
+        self.carried = Body(
+            'carried object',
+            box(search._thing.extents),
+            invert(grasp.pose) @ search._thing.pose,
+            True,
+        )
         self._checkers: dict[tuple[str, float], Checker] = {}
         self._found: list[tuple[Solved, Solved]] = []
         self._outcomes: dict[tuple[int, float], str] = {}
@@ -213,7 +254,9 @@ class _Candidate:
         return next(self.prefixes(), None) is not None
 
     def prefixes(self) -> Iterator[tuple[Solved, Solved]]:
-        """Yield approach and lift in every branch where both are free, nearest first; computed once, when asked for."""
+        """Yield approach and lift in every branch where both are free, nearest first; computed
+        once, when asked for.
+        """
         i = 0
         while i < len(self._found) or self._advance():
             yield self._found[i]
@@ -232,13 +275,20 @@ class _Candidate:
             starts = list(seeds(m._tools.ik, approach.poses[0], m._start))
         if not starts:
             x, y, z = approach.poses[0, :3, 3]
-            m.fail('grasp', UnreachableError(f'GRASP: the approach at ({x:.3f}, {y:.3f}, {z:.3f}) m is out of reach',
-                                             waypoint=0))
+            m.fail(
+                'grasp',
+                UnreachableError(
+                    f'GRASP: the approach at ({x:.3f}, {y:.3f}, {z:.3f}) m is out of reach',
+                    waypoint=0,
+                ),
+            )
         for q in starts:
             try:
                 a, b = follow(m._tools, (approach, lift), q)
-                yield (demand_free(m._tools, approach, a, self.checker('grasp')),
-                       demand_free(m._tools, lift, b, self.checker('lift')))
+                yield (
+                    demand_free(m._tools, approach, a, self.checker('grasp')),
+                    demand_free(m._tools, lift, b, self.checker('lift')),
+                )
             except (UnreachableError, PathInCollisionError) as e:
                 m.fail('grasp', e)
 
@@ -255,19 +305,48 @@ class _Candidate:
         if phase == 'reach':
             return m._space.checker(rules, self.opening, object_box=m._object).relaxed_at(m._start)
         if phase == 'grasp':
-            return m._space.checker(rules, self.opening, touching=True, object_box=m._object, tree=m._pick_tree, use_tree=True)
+            return m._space.checker(
+                rules,
+                self.opening,
+                touching=True,
+                object_box=m._object,
+                tree=m._pick_tree,
+                use_tree=True,
+            )
         if phase == 'lift':
-            return m._space.checker(rules, self.closed, touching=True, carried=self.carried, tree=m._pick_tree, use_tree=True)
+            return m._space.checker(
+                rules,
+                self.closed,
+                touching=True,
+                carried=self.carried,
+                tree=m._pick_tree,
+                use_tree=True,
+            )
         if phase == 'carry':
             return m._space.checker(rules, self.closed, carried=self.carried)
         if phase == 'place':
-            return m._space.checker(rules, self.closed, touching=True, carried=self.carried, tree=m._place_tree, use_tree=True)
+            return m._space.checker(
+                rules,
+                self.closed,
+                touching=True,
+                carried=self.carried,
+                tree=m._place_tree,
+                use_tree=True,
+            )
         placed = placed_box(m._thing, goal_centre(m._trace, m._thing, m._parameters), turn)
-        return m._space.checker(rules, self.released, touching=True, tree=m._place_tree, use_tree=True,
-                                object_box=Body('object', box(placed.extents), placed.pose))
+        return m._space.checker(
+            rules,
+            self.released,
+            touching=True,
+            tree=m._place_tree,
+            use_tree=True,
+            object_box=Body('object', box(placed.extents), placed.pose),
+        )
 
     def deliver(self, turn: float, detour: bool) -> Solution | None:
-        """Try to bring the object along the trace and put it down turned by ``turn``; None when that fails."""
+        """Try to bring the object along the trace and put it down turned by ``turn``; None when
+        that fails.
+        """
         for i, prefix in enumerate(self.prefixes()):
             before = self._outcomes.get((i, turn))
             if before is not None and not (detour and before == Phase.CARRY.name):
@@ -277,7 +356,9 @@ class _Candidate:
             except (UnreachableError, PathInCollisionError) as e:
                 phase = str(e.details.get('phase', Phase.CARRY.name))
                 self._outcomes[i, turn] = 'detour' if detour else phase
-                self._m.fail({'CARRY': 'carry', 'REACH': 'reach'}.get(phase, 'place'), e, turn == 0.0)
+                self._m.fail(
+                    {'CARRY': 'carry', 'REACH': 'reach'}.get(phase, 'place'), e, turn == 0.0
+                )
                 self._m._tools.check_time(e)
         return None
 
@@ -291,13 +372,15 @@ class _Candidate:
         except (UnreachableError, PathInCollisionError) as e:
             if not detour or e.details.get('phase') != Phase.CARRY.name:
                 raise
-            corners = Bypass(m._tools, self.checker('carry'), m._thing.pose[:3, 3], self.grasp.pose,
-                             after_lift).corners(with_turn(m._corners, turn), m._marks, e)
+            corners = Bypass(
+                m._tools, self.checker('carry'), m._thing.pose[:3, 3], self.grasp.pose, after_lift
+            ).corners(with_turn(m._corners, turn), m._marks, e)
             solved = self._rounded(corners, after_lift, turn)
         return self._assemble(prefix, solved, turn)
 
     def _demand_ends(self, ends: tuple[Stroke, ...], start: Matrix, turn: float) -> None:
-        """Refuse quickly what cannot work: the place must be reachable in the branch of ``start``, and free.
+        """Refuse quickly what cannot work: the place must be reachable in the branch of ``start``,
+        and free.
 
         Raises:
             UnreachableError, PathInCollisionError: it is not.
@@ -311,54 +394,92 @@ class _Candidate:
                 q = tools.ik.in_branch(pose, branch, start)
                 if q is None:
                     x, y, z = pose[:3, 3]
-                    raise UnreachableError(f'PLACE: the tool cannot reach ({x:.3f}, {y:.3f}, {z:.3f}) m',
-                                           waypoint=int(place.waypoints[-1]), phase=Phase.PLACE.name)
+                    raise UnreachableError(
+                        f'PLACE: the tool cannot reach ({x:.3f}, {y:.3f}, {z:.3f}) m',
+                        waypoint=int(place.waypoints[-1]),
+                        phase=Phase.PLACE.name,
+                    )
                 if checker.hit(q):
                     raise collision_error(place, np.stack([q]), q, checker)
 
-    def _rounded(self, corners: tuple[Matrix, NDArray[np.int64]], start: Matrix, turn: float) -> list[Solved]:
+    def _rounded(
+        self, corners: tuple[Matrix, NDArray[np.int64]], start: Matrix, turn: float
+    ) -> list[Solved]:
         """Follow a detour with its corners rounded as far as there is room."""
         for i, rounding in enumerate(ROUNDINGS):
             try:
-                return self._deliver(*self._strokes(*corners, rounding), start, turn, self.checker('carry').eased())
+                return self._deliver(
+                    *self._strokes(*corners, rounding), start, turn, self.checker('carry').eased()
+                )
             except PathInCollisionError as e:
                 if i == len(ROUNDINGS) - 1 or e.details.get('phase') != Phase.CARRY.name:
                     raise
         raise AssertionError('unreachable')
 
-    def _strokes(self, corners: Matrix, marks: NDArray[np.int64], rounding: float = 1.0) -> tuple[Stroke, tuple[Stroke, ...]]:
+    def _strokes(
+        self, corners: Matrix, marks: NDArray[np.int64], rounding: float = 1.0
+    ) -> tuple[Stroke, tuple[Stroke, ...]]:
         m = self._m
-        carry = carry_stroke(corners, marks, self.grasp.pose, m._thing.pose[:3, 3], self.closed, m._parameters,
-                             rounding=rounding)
+        carry = carry_stroke(
+            corners,
+            marks,
+            self.grasp.pose,
+            m._thing.pose[:3, 3],
+            self.closed,
+            m._parameters,
+            rounding=rounding,
+        )
         if m._trace.ends_in_air:
             return carry, ()
-        return carry, place_strokes(carry.poses[-1], len(m._trace.points) - 1, self.closed, self.released, m._parameters)
+        return carry, place_strokes(
+            carry.poses[-1], len(m._trace.points) - 1, self.closed, self.released, m._parameters
+        )
 
-    def _deliver(self, carry: Stroke, ends: tuple[Stroke, ...], start: Matrix, turn: float,
-                 checker: Checker | None = None) -> list[Solved]:
+    def _deliver(
+        self,
+        carry: Stroke,
+        ends: tuple[Stroke, ...],
+        start: Matrix,
+        turn: float,
+        checker: Checker | None = None,
+    ) -> list[Solved]:
         """Follow and check carry, place and retreat; the cheap ends first."""
         m = self._m
         paths = follow(m._tools, (carry, *ends), start)
-        solved = [demand_free(m._tools, s, q, self.checker(s.phase.name.lower(), turn))
-                  for s, q in zip(ends, paths[1:], strict=True)]
+        solved = [
+            demand_free(m._tools, s, q, self.checker(s.phase.name.lower(), turn))
+            for s, q in zip(ends, paths[1:], strict=True)
+        ]
         return [demand_free(m._tools, carry, paths[0], checker or self.checker('carry')), *solved]
 
-    def _assemble(self, prefix: tuple[Solved, Solved], solved: Sequence[Solved], turn: float,
-                  failed: PlanningError | None = None) -> Solution:
+    def _assemble(
+        self,
+        prefix: tuple[Solved, Solved],
+        solved: Sequence[Solved],
+        turn: float,
+        failed: PlanningError | None = None,
+    ) -> Solution:
         m, p = self._m, self._m._parameters
         approach, lift = prefix
         path = reach(m._tools, m._start, approach.path[0], self.checker('reach'))
         way = Stroke(Phase.REACH, m._tools.arm.tcp_path(path), np.full(len(path), -1), self.opening)
         close = Grip(Phase.GRASP, max(0.0, self.closed - p.grip_squeeze_m), p.grip_force_n, True)
         steps: list[Solved | Grip] = [
-            Grip(Phase.REACH, self.opening, p.grip_force_n, False), Solved(way, path, self.checker('reach')),
-            approach, close, lift, *solved]
+            Grip(Phase.REACH, self.opening, p.grip_force_n, False),
+            Solved(way, path, self.checker('reach')),
+            approach,
+            close,
+            lift,
+            *solved,
+        ]
         if len(solved) == 3:
             steps.insert(-1, Grip(Phase.RELEASE, self.released, p.grip_force_n, False))
         return Solution(tuple(steps), self.grasp, turn, self.carried, failed)
 
     def partial(self) -> Solution | None:
-        """Return the way up to where the trace cannot be followed any further, without letting go; None when there is none."""
+        """Return the way up to where the trace cannot be followed any further, without letting go;
+        None when there is none.
+        """
         m = self._m
         carry, _ = self._strokes(with_turn(m._corners, 0.0), m._marks)
         for prefix in self.prefixes():
@@ -372,7 +493,13 @@ class _Candidate:
                 cut = replace(carry, poses=carry.poses[:end], waypoints=carry.waypoints[:end])
                 solved = demand_free(m._tools, cut, path[:end], self.checker('carry'))
                 failed = m._furthest()
-                failed = explained(failed) if failed is not None else UnreachableError('the trace cannot be followed', waypoint=int(carry.waypoints[end]))
+                failed = (
+                    explained(failed)
+                    if failed is not None
+                    else UnreachableError(
+                        'the trace cannot be followed', waypoint=int(carry.waypoints[end])
+                    )
+                )
                 if failed.waypoint < 0:
                     failed.waypoint = int(carry.waypoints[end])
                 return self._assemble(prefix, [solved], 0.0, failed)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,17 @@ from robotracer_ros.errors import (
 )
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import TraceKind
+from robotracer_ros.geometry.transforms import make_transform
 from robotracer_ros.planning import free_tool
 from robotracer_ros.planning.assemble import assemble
 from robotracer_ros.planning.base import Planner, PlanRequest, TimedPlan
-from robotracer_ros.planning.collision import Body, Checker, CollisionScene, RobotGeometry, Rules, box
+from robotracer_ros.planning.collision import (
+    Body,
+    CollisionScene,
+    RobotGeometry,
+    Rules,
+    box,
+)
 from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct
 from robotracer_ros.planning.follow import Solved, Tools
@@ -34,13 +41,22 @@ from robotracer_ros.planning.robot import ArmModel
 from robotracer_ros.planning.segments import goal_centre, placed_box
 from robotracer_ros.planning.self_filter import SelfFilter
 from robotracer_ros.scene.base import OrientedBox, PlanningScene
+from robotracer_ros.scene.build import build_scene
+from robotracer_ros.scene.grasp import GraspGenerator, Gripper, TopDownGrasps
 
 Matrix = NDArray[np.float64]
 
 HAND_LINKS = ('gripper_base_link', *robot_description.GRIPPER_CONTACT_LINKS)
-#: the hand around the tool centre point, jaws closed: fingers and housing, as (centre offset, half extents) upright
-HAND_ENVELOPE = Envelope(((np.array([0.0, 0.0, 0.035]), np.array([0.015, 0.015, 0.0475])),
-                          (np.array([0.0, 0.0, 0.12]), np.array([0.072, 0.072, 0.04]))))
+#: a parallel gripper is the same turned by half about its approach axis
+HALF_TURN = make_transform(np.diag([-1.0, -1.0, 1.0]))
+#: the hand around the tool centre point, jaws closed: fingers and housing, as (centre offset, half
+#: extents) upright
+HAND_ENVELOPE = Envelope(
+    (
+        (np.array([0.0, 0.0, 0.035]), np.array([0.015, 0.015, 0.0475])),
+        (np.array([0.0, 0.0, 0.12]), np.array([0.072, 0.072, 0.04])),
+    )
+)
 
 
 class OmplPlanner(Planner):
@@ -58,6 +74,8 @@ class OmplPlanner(Planner):
         self._robot: RobotGeometry | None = None
         self._ik: InverseKinematics | None = None
         self._filter: SelfFilter | None = None
+        self._generator: GraspGenerator = TopDownGrasps()
+        self._gripper = Gripper()
         self._plans: OrderedDict[int, Watched] = OrderedDict()
 
     @property
@@ -81,13 +99,25 @@ class OmplPlanner(Planner):
         return self._loaded()[1]
 
     def load(self) -> None:
-        """Build kinematic and collision models. Raises MissingPackageError or InvalidParameterError."""
+        """Build kinematic and collision models. Raises MissingPackageError or
+        InvalidParameterError.
+        """
         d = robot_description
-        arm = ArmModel(d.load_urdf(), self._config.limits, d.BASE_FRAME, d.TOOL_FRAME, d.TCP_FRAME,
-                       (d.GRIPPER_JOINT, d.GRIPPER_MIMIC_JOINT))
-        self._robot = RobotGeometry(arm, d.mesh_dirs(), d.disabled_pairs(), d.GRIPPER_CONTACT_LINKS, HAND_LINKS)
+        arm = ArmModel(
+            d.load_urdf(),
+            self._config.limits,
+            d.BASE_FRAME,
+            d.TOOL_FRAME,
+            d.TCP_FRAME,
+            (d.GRIPPER_JOINT, d.GRIPPER_MIMIC_JOINT),
+        )
+        self._robot = RobotGeometry(
+            arm, d.mesh_dirs(), d.disabled_pairs(), d.GRIPPER_CONTACT_LINKS, HAND_LINKS
+        )
         self._filter = SelfFilter(self._robot)
-        self._ik = NumericIk(arm) if self._ik_name == 'numeric' else UrAnalyticIk(arm, self._ik_name)
+        self._ik = (
+            NumericIk(arm) if self._ik_name == 'numeric' else UrAnalyticIk(arm, self._ik_name)
+        )
 
     def close(self) -> None:
         """Free the models."""
@@ -95,11 +125,52 @@ class OmplPlanner(Planner):
         self._plans.clear()
 
     def plan(self, request: PlanRequest) -> TimedPlan:
-        """Plan from a depth image. Raises PlanningError and InputError subclasses."""
-        raise NotImplementedError
+        """Plan from a depth image.
 
-    def plan_in(self, request: PlanRequest, scene: PlanningScene, grasps: Sequence[GraspPose],
-                times: dict[str, float] | None = None) -> TimedPlan:
+        Raises:
+            PlanningError: a subclass naming the stage, the trace point and by how much it fails.
+            InputError: a subclass, when the depth image is unusable.
+        """
+        begin = time.perf_counter()
+        self._loaded()
+        assert self._filter is not None  # made together with what was just demanded
+        start = self._start(request)
+        mask = self._filter.at(start, request.gripper_opening)
+        objects = request.trace.kind == TraceKind.OBJECT_CENTRIC
+        u, v, _ = request.trace.points[0]
+        scene = build_scene(
+            request.depth,
+            request.depth_camera,
+            request.base_from_camera,
+            (float(u), float(v)) if objects else None,
+            mask,
+            stamp_ns=request.trace.stamp_ns,
+        )
+        seen = time.perf_counter()
+        grasps = self._grasps(scene, start)
+        times = {'scene': seen - begin, 'grasp': time.perf_counter() - seen}
+        return self.plan_in(request, scene, grasps, times, lambda p: bool(mask(p[None])[0]))
+
+    def _grasps(self, scene: PlanningScene, start: Matrix) -> list[GraspPose]:
+        """Return grasp candidates, best first, each in the way round first that the hand is nearer to."""
+        if scene.moved is None:
+            return []
+        now = self.arm.tcp(start)[:3, 1]
+        out = []
+        for g in self._generator.candidates(scene.moved, scene, self._gripper):
+            turned = g.pose @ HALF_TURN
+            near = [g.pose, turned] if g.pose[:3, 1] @ now >= 0 else [turned, g.pose]
+            out += [GraspPose(pose, g.width, g.opening) for pose in near]
+        return out
+
+    def plan_in(
+        self,
+        request: PlanRequest,
+        scene: PlanningScene,
+        grasps: Sequence[GraspPose],
+        times: dict[str, float] | None = None,
+        hidden: Callable[[Matrix], bool] = lambda _: False,
+    ) -> TimedPlan:
         """Plan in a known scene.
 
         Args:
@@ -107,13 +178,16 @@ class OmplPlanner(Planner):
             scene: Obstacles, support, and for an object-centric trace the object.
             grasps: Candidates, best first; unused for an end-effector-centric trace.
             times: Seconds of stages that are already done.
+            hidden: Tells whether a sensed point (3,) is the robot's.
 
         Raises:
             PlanningError: a subclass naming the stage, the trace point and by how much it fails.
         """
         robot, ik = self._loaded()
         p = self._config.planner
-        tools = Tools(robot.arm, ik, self._config, time.perf_counter() + p.timeout_s, dict(times or {}))
+        tools = Tools(
+            robot.arm, ik, self._config, time.perf_counter() + p.timeout_s, dict(times or {})
+        )
         start = self._start(request)
         speed = self._speed(request.max_tcp_speed)
         with tools.clock('collision'):
@@ -123,7 +197,7 @@ class OmplPlanner(Planner):
         if objects and scene.moved is None:
             raise ObjectNotFoundError('there is no object at the first trace point', waypoint=0)
         with tools.clock('correct'):
-            trace = self._correct(request, scene, start)
+            trace = self._correct(request, scene, hidden)
         final = Rules(p.check_margin_m, 0.5 * p.contact_margin_m, 0.5 * p.self_margin_m)
         if objects:
             assert scene.moved is not None
@@ -133,7 +207,9 @@ class OmplPlanner(Planner):
             corners, centre, turn = search.corners, carried.pose[:3, 3], solution.turn
         else:
             checker = space.checker(rules, request.gripper_opening)
-            found, failed = free_tool.solve(tools, checker, trace, start, request.gripper_opening, request.allow_partial)
+            found, failed = free_tool.solve(
+                tools, checker, trace, start, request.gripper_opening, request.allow_partial
+            )
             steps, carried, corners, centre, turn = found, None, trace.points, None, 0.0
         solved = [s for s in steps if isinstance(s, Solved)]
         with tools.clock('verify'):
@@ -141,21 +217,41 @@ class OmplPlanner(Planner):
         plan = assemble(tools, steps, checks, trace, centre, corners, start, speed, failed)
         stands: tuple[OrientedBox, ...] = ()
         if objects and scene.moved is not None:
-            stands = (scene.moved.box,) if trace.ends_in_air else (
-                scene.moved.box, placed_box(scene.moved.box, goal_centre(trace, scene.moved.box, p), turn))
-        self._plans[id(plan)] = Watched(plan, tuple(s.stroke.opening for s in solved), carried,
-                                        None if scene.moved is None else scene.moved.box.extents, stands, scene.support_z,
-                                        scene.voxel_size)
+            stands = (
+                (scene.moved.box,)
+                if trace.ends_in_air
+                else (
+                    scene.moved.box,
+                    placed_box(scene.moved.box, goal_centre(trace, scene.moved.box, p), turn),
+                )
+            )
+        self._plans[id(plan)] = Watched(
+            plan,
+            tuple(s.stroke.opening for s in solved),
+            carried,
+            None if scene.moved is None else scene.moved.box.extents,
+            stands,
+            scene.support_z,
+            scene.voxel_size,
+        )
         while len(self._plans) > 4:
             self._plans.popitem(last=False)
         return plan
 
-    def clearance(self, plan: TimedPlan, step: int, time_s: float, depth: NDArray[np.float32], depth_camera: CameraModel,
-                  base_from_camera: NDArray[np.float64]) -> float:
-        """Return the smallest distance (m) of the remaining plan to obstacles in a fresh depth image, at most 0.10 m.
+    def clearance(
+        self,
+        plan: TimedPlan,
+        step: int,
+        time_s: float,
+        depth: NDArray[np.float32],
+        depth_camera: CameraModel,
+        base_from_camera: NDArray[np.float64],
+    ) -> float:
+        """Return the smallest distance (m) of the remaining plan to obstacles in a fresh depth
+        image, at most 0.10 m.
 
-        Only the ways to the object and along the trace count: gripping and placing touch things on purpose. The image may be
-        0.4 s old. Arguments as in the base class.
+        Only the ways to the object and along the trace count: gripping and placing touch things on
+        purpose. The image may be 0.4 s old. Arguments as in the base class.
 
         Raises:
             InvalidParameterError: the plan is none of the last four of this planner.
@@ -163,10 +259,21 @@ class OmplPlanner(Planner):
         """
         watched = self._plans.get(id(plan))
         if watched is None or watched.plan is not plan or self._filter is None:
-            raise InvalidParameterError('clearance was asked of a plan that is none of the last four of this planner')
+            raise InvalidParameterError(
+                'clearance was asked of a plan that is none of the last four of this planner'
+            )
         room = self._config.workspace + np.array([[-0.1, -0.1, -0.05], [0.1, 0.1, 0.3]])
-        return remaining_clearance(self.robot, self._filter, watched, room, step, time_s, depth, depth_camera,
-                                   base_from_camera)
+        return remaining_clearance(
+            self.robot,
+            self._filter,
+            watched,
+            room,
+            step,
+            time_s,
+            depth,
+            depth_camera,
+            base_from_camera,
+        )
 
     def _loaded(self) -> tuple[RobotGeometry, InverseKinematics]:
         if self._robot is None or self._ik is None:
@@ -177,9 +284,13 @@ class OmplPlanner(Planner):
         try:
             q = request.state.ordered(self._config.limits.names)
         except KeyError as e:
-            raise NoJointStateError(f'the joint state lacks {e}; it has {", ".join(request.state.names) or "no joints"}') from e
+            raise NoJointStateError(
+                f'the joint state lacks {e}; it has {", ".join(request.state.names) or "no joints"}'
+            ) from e
         if not np.isfinite(q).all():
-            raise NoJointStateError(f'the joint state holds a value that is not finite: {q.tolist()}')
+            raise NoJointStateError(
+                f'the joint state holds a value that is not finite: {q.tolist()}'
+            )
         return q
 
     def _speed(self, wanted: float | None) -> float:
@@ -187,12 +298,21 @@ class OmplPlanner(Planner):
         if wanted is None or wanted == 0.0:
             return cap
         if not np.isfinite(wanted) or wanted < 0.005:
-            raise InvalidParameterError(f'max_tcp_speed is {wanted!r} m/s: must be at least 0.005 m/s', value=wanted)
+            raise InvalidParameterError(
+                f'max_tcp_speed is {wanted!r} m/s: must be at least 0.005 m/s', value=wanted
+            )
         return min(float(wanted), cap)
 
-    def _demand_free_start(self, space: CollisionScene, scene: PlanningScene, start: Matrix, opening: float,
-                           tools: Tools) -> Rules:
-        """Return the margins of this plan: a robot that starts nearer to something than the margin keeps that distance.
+    def _demand_free_start(
+        self,
+        space: CollisionScene,
+        scene: PlanningScene,
+        start: Matrix,
+        opening: float,
+        tools: Tools,
+    ) -> Rules:
+        """Return the margins of this plan: a robot that starts nearer to something than the margin
+        keeps that distance.
 
         Raises:
             StartInCollisionError: names the link pair and the depth.
@@ -202,8 +322,11 @@ class OmplPlanner(Planner):
         outside = (start < lower - 1e-3) | (start > upper + 1e-3)
         if outside.any():
             j = int(np.argmax(outside))
-            raise StartInCollisionError(f'{tools.arm.names[j]} is at {start[j]:.3f} rad, outside of its limits '
-                                        f'{lower[j]:.3f}..{upper[j]:.3f} rad', joint=tools.arm.names[j])
+            raise StartInCollisionError(
+                f'{tools.arm.names[j]} is at {start[j]:.3f} rad, outside of its limits '
+                f'{lower[j]:.3f}..{upper[j]:.3f} rad',
+                joint=tools.arm.names[j],
+            )
         with tools.clock('collision'):
             body = None
             if scene.moved is not None:
@@ -212,15 +335,24 @@ class OmplPlanner(Planner):
             touch = space.checker(Rules(0.0, 0.0, 0.0), opening, touching=True, object_box=body)
             contact = touch.contact(start) if touch.hit(start) else None
         if contact is not None:
-            raise StartInCollisionError(f'before it moves, the robot touches something: {contact}',
-                                        pair=[contact.first, contact.second], distance=contact.distance)
+            raise StartInCollisionError(
+                f'before it moves, the robot touches something: {contact}',
+                pair=[contact.first, contact.second],
+                distance=contact.distance,
+            )
         return Rules(p.margin_m, p.contact_margin_m, p.self_margin_m)
 
-    def _correct(self, request: PlanRequest, scene: PlanningScene, start: Matrix) -> CorrectedTrace:
+    def _correct(
+        self, request: PlanRequest, scene: PlanningScene, hidden: Callable[[Matrix], bool]
+    ) -> CorrectedTrace:
         c = self._config
         if request.trace.kind == TraceKind.OBJECT_CENTRIC and scene.moved is not None:
             b = scene.moved.box
-            around = Envelope(((np.zeros(3), b.extents / 2),), float(np.arctan2(b.pose[1, 0], b.pose[0, 0])))
+            around = Envelope(
+                ((np.zeros(3), b.extents / 2),), float(np.arctan2(b.pose[1, 0], b.pose[0, 0]))
+            )
         else:
             around = HAND_ENVELOPE
-        return correct(request, scene, c.planner, c.workspace, c.max_clamp_m, around)
+        return correct(
+            request, scene, c.planner, c.workspace, c.max_clamp_m, around, hidden
+        )

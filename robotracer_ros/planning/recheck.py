@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.planning.assemble import CLEARANCE_STEP, every
 from robotracer_ros.planning.base import Motion, Phase, TimedPlan
-from robotracer_ros.planning.collision import CLEARANCE_LEVELS, Body, CollisionScene, RobotGeometry, Rules
+from robotracer_ros.planning.collision import (
+    CLEARANCE_LEVELS,
+    Body,
+    CollisionScene,
+    RobotGeometry,
+    Rules,
+)
 from robotracer_ros.planning.self_filter import SelfFilter
 from robotracer_ros.scene.base import OrientedBox
 from robotracer_ros.scene.cloud import cloud_in_base
@@ -52,9 +58,19 @@ class Watched:
     voxel: float
 
 
-def remaining_clearance(robot: RobotGeometry, own: SelfFilter, watched: Watched, workspace: Matrix, step: int, time_s: float,
-                        depth: NDArray[np.float32], camera: CameraModel, base_from_camera: Matrix) -> float:
-    """Return the clearance in metres; ``CLEARANCE_LEVELS[0]`` when nothing is nearer or nothing is left to check.
+def remaining_clearance(
+    robot: RobotGeometry,
+    own: SelfFilter,
+    watched: Watched,
+    workspace: Matrix,
+    step: int,
+    time_s: float,
+    depth: NDArray[np.float32],
+    camera: CameraModel,
+    base_from_camera: Matrix,
+) -> float:
+    """Return the clearance in metres; ``CLEARANCE_LEVELS[0]`` when nothing is nearer or nothing is
+    left to check.
 
     Args:
         robot: Collision geometry.
@@ -63,13 +79,17 @@ def remaining_clearance(robot: RobotGeometry, own: SelfFilter, watched: Watched,
         workspace: (2, 3) corners of the region that is looked at.
         step: Index into ``plan.steps`` of the step under way.
         time_s: Seconds into it.
-        depth, camera, base_from_camera: The image.
+        depth: The image.
+        camera: The image.
+        base_from_camera: The image.
     """
     plan = watched.plan
     cloud = cloud_in_base(depth, camera, base_from_camera).reshape(-1, 3)
     # Not filled downwards: what the arm hides must not become a pillar under it.
-    centres = occupied_voxels(cloud, watched.voxel, workspace[0], workspace[1], watched.support_z, fill=False)
-    number = sum(isinstance(s, Motion) for s in plan.steps[:step + 1]) - 1
+    centres = occupied_voxels(
+        cloud, watched.voxel, workspace[0], workspace[1], watched.support_z, fill=False
+    )
+    number = sum(isinstance(s, Motion) for s in plan.steps[: step + 1]) - 1
     centres = _without_own(robot, own, watched, step, number, time_s, centres)
     space = CollisionScene(robot, centres, watched.voxel, float('nan'), watched.support_z)
     clearance = CLEARANCE_LEVELS[0]
@@ -91,8 +111,15 @@ def remaining_clearance(robot: RobotGeometry, own: SelfFilter, watched: Watched,
     return clearance
 
 
-def _without_own(robot: RobotGeometry, own: SelfFilter, watched: Watched, step: int, number: int, time_s: float,
-                 centres: Matrix) -> Matrix:
+def _without_own(
+    robot: RobotGeometry,
+    own: SelfFilter,
+    watched: Watched,
+    step: int,
+    number: int,
+    time_s: float,
+    centres: Matrix,
+) -> Matrix:
     """Drop voxels that are the robot, what it carries, or the object where it stands."""
     keep = np.ones(len(centres), dtype=bool)
     for b in watched.stands:
@@ -108,20 +135,26 @@ def _without_own(robot: RobotGeometry, own: SelfFilter, watched: Watched, step: 
     return centres
 
 
-def _recent(watched: Watched, step: int, number: int, time_s: float) -> list[tuple[Motion, float, float]]:
+def _recent(
+    watched: Watched, step: int, number: int, time_s: float
+) -> list[tuple[Motion, float, float]]:
     """Return where the robot was in the last moments: motion, jaw opening, time into the motion."""
     motions = watched.plan.motions
     if not isinstance(watched.plan.steps[step], Motion) or number < 0:
         # The jaws move: the arm rests at the end of the motion before, or the start of the first.
         motion = motions[max(number, 0)]
-        return [(motion, watched.openings[max(number, 0)], motion.times[-1] if number >= 0 else 0.0)]
+        return [
+            (motion, watched.openings[max(number, 0)], motion.times[-1] if number >= 0 else 0.0)
+        ]
     motion, out = motions[number], []
     for back in np.arange(0.0, HISTORY_S + 1e-9, HISTORY_STEP_S):
         if time_s - back >= 0:
             out.append((motion, watched.openings[number], time_s - back))
         elif number > 0:
             before = motions[number - 1]
-            out.append((before, watched.openings[number - 1], max(before.times[-1] + time_s - back, 0.0)))
+            out.append(
+                (before, watched.openings[number - 1], max(before.times[-1] + time_s - back, 0.0))
+            )
         else:
             out.append((motion, watched.openings[number], 0.0))
             break

@@ -1,6 +1,8 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The arm's kinematic model: joint order, forward kinematics, Jacobian. Planning frame: the URDF's base frame."""
+"""The arm's kinematic model: joint order, forward kinematics, Jacobian. Planning frame: the URDF's
+base frame.
+"""
 
 from __future__ import annotations
 
@@ -20,40 +22,57 @@ class ArmModel:
 
     Args:
         urdf: URDF text.
-        limits: Names the arm's joints in planning order; positions are limited by these and the URDF's limits.
-        base, tool, tcp: Frame names: planning frame, flange, tool centre point (z approach, y closing).
+        limits: Names the arm's joints in planning order; positions are limited by these and the
+            URDF's limits.
+        base, tool, tcp: Frame names: planning frame, flange, tool centre point (z approach, y
+            closing).
         jaws: Joints of the jaws; each travels half the opening.
     """
 
-    def __init__(self, urdf: str, limits: JointLimits, base: str, tool: str, tcp: str, jaws: tuple[str, ...]) -> None:
+    def __init__(
+        self, urdf: str, limits: JointLimits, base: str, tool: str, tcp: str, jaws: tuple[str, ...]
+    ) -> None:
         self.urdf = urdf
         self.model = pin.buildModelFromXML(urdf)
         self.data = self.model.createData()
         for frame in (base, tool, tcp):
             if not self.model.existFrame(frame):
-                raise InvalidParameterError(f"the robot description has no frame '{frame}'", frame=frame)
+                raise InvalidParameterError(
+                    f"the robot description has no frame '{frame}'", frame=frame
+                )
         for joint in (*limits.names, *jaws):
             if not self.model.existJointName(joint):
-                raise InvalidParameterError(f"the robot description has no joint '{joint}'", joint=joint)
+                raise InvalidParameterError(
+                    f"the robot description has no joint '{joint}'", joint=joint
+                )
         self.names = limits.names
         self.tcp_frame = tcp
         self._q_index = np.array([self._index(n) for n in limits.names])
         self._jaw_index = np.array([self._index(n) for n in jaws], dtype=int)
-        self._v_index = np.array([self.model.joints[self.model.getJointId(n)].idx_v for n in limits.names])
+        self._v_index = np.array(
+            [self.model.joints[self.model.getJointId(n)].idx_v for n in limits.names]
+        )
         self.limits = JointLimits(
             limits.names,
             np.maximum(limits.lower, self.model.lowerPositionLimit[self._q_index]),
             np.minimum(limits.upper, self.model.upperPositionLimit[self._q_index]),
             np.minimum(limits.velocity, self.model.velocityLimit[self._v_index]),
-            limits.acceleration, limits.jerk)
-        self.max_opening = float(2 * self.model.upperPositionLimit[self._jaw_index].min()) if len(jaws) else 0.0
+            limits.acceleration,
+            limits.jerk,
+        )
+        self.max_opening = (
+            float(2 * self.model.upperPositionLimit[self._jaw_index].min()) if len(jaws) else 0.0
+        )
         self._base, self._tool, self._tcp = (self.model.getFrameId(f) for f in (base, tool, tcp))
         pin.framesForwardKinematics(self.model, self.data, pin.neutral(self.model))
         world_from_base = self.data.oMf[self._base].homogeneous
-        # The base is fixed to the root; with an identity between them the hot path needs no multiplication.
+        # The base is fixed to the root; with an identity between them the hot path needs no
+        # multiplication.
         self._base_from_world = invert(world_from_base)
         self._shifted = not np.allclose(world_from_base, np.eye(4), atol=1e-12)
-        self.tool_from_tcp: Matrix = invert(self.data.oMf[self._tool].homogeneous) @ self.data.oMf[self._tcp].homogeneous
+        self.tool_from_tcp: Matrix = (
+            invert(self.data.oMf[self._tool].homogeneous) @ self.data.oMf[self._tcp].homogeneous
+        )
 
     @property
     def dof(self) -> int:
@@ -66,12 +85,18 @@ class ArmModel:
         return self._base_from_world
 
     def frame_in_base(self, frame: str) -> Matrix:
-        """Return base_from_frame (4, 4) of a frame that is fixed to the base, at the neutral configuration."""
+        """Return base_from_frame (4, 4) of a frame that is fixed to the base, at the neutral
+        configuration.
+        """
         pin.framesForwardKinematics(self.model, self.data, pin.neutral(self.model))
-        return np.asarray(self._base_from_world @ self.data.oMf[self.model.getFrameId(frame)].homogeneous)
+        return np.asarray(
+            self._base_from_world @ self.data.oMf[self.model.getFrameId(frame)].homogeneous
+        )
 
     def full(self, q: Matrix, opening: float = 0.0) -> Matrix:
-        """Return Pinocchio configurations (..., nq) of arm positions (..., J) and a jaw opening in metres."""
+        """Return Pinocchio configurations (..., nq) of arm positions (..., J) and a jaw opening in
+        metres.
+        """
         q = np.asarray(q, dtype=float)
         out = np.zeros((*q.shape[:-1], self.model.nq))
         out[..., self._q_index] = q
@@ -95,9 +120,12 @@ class ArmModel:
         return self._base_from_world @ out if self._shifted else out
 
     def jacobian(self, q: Matrix) -> Matrix:
-        """Return the (6, J) Jacobian of the tool centre point (linear, angular) in the planning frame's axes."""
-        j = pin.computeFrameJacobian(self.model, self.data, self.full(q), self._tcp,
-                                     pin.ReferenceFrame.LOCAL_WORLD_ALIGNED)[:, self._v_index]
+        """Return the (6, J) Jacobian of the tool centre point (linear, angular) in the planning
+        frame's axes.
+        """
+        j = pin.computeFrameJacobian(
+            self.model, self.data, self.full(q), self._tcp, pin.ReferenceFrame.LOCAL_WORLD_ALIGNED
+        )[:, self._v_index]
         if self._shifted:
             r = self._base_from_world[:3, :3]
             j = np.vstack([r @ j[:3], r @ j[3:]])

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cut a corrected trace into strokes of the tool: grasp, lift, carry, place, retreat.
 
-A stroke is pure geometry: poses of the tool centre point about every ``path_step_m``, planning frame, metres. How the arm gets
+A stroke is pure geometry: poses of the tool centre point about every ``path_step_m``, planning
+    frame, metres. How the arm gets
 there is the concern of :mod:`robotracer_ros.planning.follow`.
 """
 
@@ -21,7 +22,8 @@ from robotracer_ros.scene.base import OrientedBox
 
 Matrix = NDArray[np.float64]
 
-#: trace points this close (m) to the vertical of pick or place, and below its upper end, are passed by that vertical
+#: trace points this close (m) to the vertical of pick or place, and below its upper end, are passed
+#: by that vertical
 VERTICAL_RADIUS = 0.03
 #: a turn of one rad counts as this many metres where way and turn share a vector
 TURN_SCALE = 0.1
@@ -48,17 +50,21 @@ class Stroke:
     touching: bool = False
 
 
-def polyline(points: Matrix, labels: NDArray[np.int64], radius: float, step: float) -> tuple[Matrix, NDArray[np.int64]]:
+def polyline(
+    points: Matrix, labels: NDArray[np.int64], radius: float, step: float
+) -> tuple[Matrix, NDArray[np.int64]]:
     """Round the corners of a polyline and resample it.
 
     Args:
         points: (N, D), N >= 2.
         labels: (N,) of the points.
-        radius: Corners are cut at most this far before and after the corner; the path stays within half of it.
+        radius: Corners are cut at most this far before and after the corner; the path stays within
+            half of it.
         step: Largest distance of samples, metres.
 
     Returns:
-        Samples (K, D) with first and last point unchanged, and the label (K,) of the point that each heads for.
+        Samples (K, D) with first and last point unchanged, and the label (K,) of the point that
+        each heads for.
     """
     keep = np.concatenate([[True], np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-4])
     keep[-1] = True
@@ -77,12 +83,15 @@ def polyline(points: Matrix, labels: NDArray[np.int64], radius: float, step: flo
     for i in range(1, len(p) - 1):
         before, after = p[i] - p[i - 1], p[i + 1] - p[i]
         cut = min(radius, 0.5 * float(np.linalg.norm(before)), 0.5 * float(np.linalg.norm(after)))
-        enter, leave = p[i] - cut * before / np.linalg.norm(before), p[i] + cut * after / np.linalg.norm(after)
+        enter, leave = (
+            p[i] - cut * before / np.linalg.norm(before),
+            p[i] + cut * after / np.linalg.norm(after),
+        )
         if np.linalg.norm(enter - at) > 1e-6:
             line(at, enter, mark[i])
         n = max(2, int(np.ceil(2 * cut / step)))
         for t in np.arange(1, n + 1) / n:
-            dense.append((1 - t)**2 * enter + 2 * t * (1 - t) * p[i] + t**2 * leave)
+            dense.append((1 - t) ** 2 * enter + 2 * t * (1 - t) * p[i] + t**2 * leave)
             names.append(mark[i] if t <= 0.5 else mark[i + 1])
         at = leave
     if np.linalg.norm(p[-1] - at) > 1e-6 or len(dense) == 1:
@@ -91,16 +100,21 @@ def polyline(points: Matrix, labels: NDArray[np.int64], radius: float, step: flo
 
 
 def moved_poses(centres: Matrix, turns: Matrix, pick_centre: Matrix, grasp: Matrix) -> Matrix:
-    """Return tool poses (K, 4, 4) that bring the object's centre to (K, 3), turned about the vertical by (K,) rad.
+    """Return tool poses (K, 4, 4) that bring the object's centre to (K, 3), turned about the
+    vertical by (K,) rad.
 
     Args:
-        centres, turns: Where the object's centre goes and by how much it turns since the pick.
+        centres: Where the object's centre goes and by how much it turns since the pick.
+        turns: Where the object's centre goes and by how much it turns since the pick.
         pick_centre: (3,) centre at the pick.
         grasp: (4, 4) base_from_tcp at the pick.
     """
     c, s = np.cos(turns), np.sin(turns)
     zero, one = np.zeros_like(c), np.ones_like(c)
-    turn = np.stack([np.stack([c, -s, zero], -1), np.stack([s, c, zero], -1), np.stack([zero, zero, one], -1)], axis=-2)
+    turn = np.stack(
+        [np.stack([c, -s, zero], -1), np.stack([s, c, zero], -1), np.stack([zero, zero, one], -1)],
+        axis=-2,
+    )
     out = np.zeros((len(centres), 4, 4))
     out[:, :3, :3] = turn @ grasp[:3, :3]
     out[:, :3, 3] = centres + turn @ (grasp[:3, 3] - pick_centre)
@@ -109,26 +123,42 @@ def moved_poses(centres: Matrix, turns: Matrix, pick_centre: Matrix, grasp: Matr
 
 
 def straight(start: Matrix, offset: Matrix, step: float) -> Matrix:
-    """Return poses (K, 4, 4) from ``start`` to ``start`` moved by ``offset`` (3,), orientation kept."""
+    """Return poses (K, 4, 4) from ``start`` to ``start`` moved by ``offset`` (3,), orientation
+    kept.
+    """
     n = max(2, int(np.ceil(float(np.linalg.norm(offset)) / step)))
     poses = np.repeat(start[None], n + 1, axis=0)
     poses[:, :3, 3] += np.linspace(0.0, 1.0, n + 1)[:, None] * offset
     return poses
 
 
-def grasp_strokes(grasp: Matrix, opening: float, closed: float, parameters: PlannerParameters) -> tuple[Stroke, Stroke]:
-    """Return approach and lift for a grasp pose (4, 4): straight in along the approach axis, straight up."""
+def grasp_strokes(
+    grasp: Matrix, opening: float, closed: float, parameters: PlannerParameters
+) -> tuple[Stroke, Stroke]:
+    """Return approach and lift for a grasp pose (4, 4): straight in along the approach axis,
+    straight up.
+    """
     back = -grasp[:3, 2] * parameters.pregrasp_m
-    approach = straight(make_transform(grasp[:3, :3], grasp[:3, 3] + back), -back, parameters.path_step_m)
+    approach = straight(
+        make_transform(grasp[:3, :3], grasp[:3, 3] + back), -back, parameters.path_step_m
+    )
     lift = straight(grasp, np.array([0.0, 0.0, parameters.lift_m]), parameters.path_step_m)
-    return (Stroke(Phase.GRASP, approach, np.zeros(len(approach), np.int64), opening, touching=True),
-            Stroke(Phase.LIFT, lift, np.ones(len(lift), np.int64), closed, carrying=True, touching=True))
+    return (
+        Stroke(Phase.GRASP, approach, np.zeros(len(approach), np.int64), opening, touching=True),
+        Stroke(
+            Phase.LIFT, lift, np.ones(len(lift), np.int64), closed, carrying=True, touching=True
+        ),
+    )
 
 
-def carry_centres(trace: CorrectedTrace, box: OrientedBox, parameters: PlannerParameters) -> tuple[Matrix, NDArray[np.int64]]:
-    """Return the corners (M, 3) of the object centre's way from above the pick to above the place, and their trace indices.
+def carry_centres(
+    trace: CorrectedTrace, box: OrientedBox, parameters: PlannerParameters
+) -> tuple[Matrix, NDArray[np.int64]]:
+    """Return the corners (M, 3) of the object centre's way from above the pick to above the place,
+    and their trace indices.
 
-    Trace points next to the verticals of pick and place are dropped: the vertical itself passes them.
+    Trace points next to the verticals of pick and place are dropped: the vertical itself passes
+    them.
     """
     n = len(trace.points)
     begin = box.pose[:3, 3] + (0.0, 0.0, parameters.lift_m)
@@ -153,22 +183,38 @@ def carry_centres(trace: CorrectedTrace, box: OrientedBox, parameters: PlannerPa
 
 
 def goal_centre(trace: CorrectedTrace, box: OrientedBox, parameters: PlannerParameters) -> Matrix:
-    """Return the object's centre (3,) at release: its bottom ``drop_m`` above the surface under the last point."""
-    return np.array([*trace.points[-1, :2], trace.surface_z + parameters.drop_m + box.extents[2] / 2])
+    """Return the object's centre (3,) at release: its bottom ``drop_m`` above the surface under the
+    last point.
+    """
+    return np.array(
+        [*trace.points[-1, :2], trace.surface_z + parameters.drop_m + box.extents[2] / 2]
+    )
 
 
 def with_turn(corners: Matrix, turn: float) -> Matrix:
-    """Append the scaled turn to corners (M, 3), growing with the way from 0 to ``turn`` rad: (M, 4)."""
+    """Append the scaled turn to corners (M, 3), growing with the way from 0 to ``turn`` rad: (M,
+    4).
+    """
     way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
     return np.column_stack([corners, TURN_SCALE * turn * way / max(way[-1], 1e-9)])
 
 
-def carry_stroke(corners: Matrix, marks: NDArray[np.int64], grasp: Matrix, pick_centre: Matrix, opening: float,
-                 parameters: PlannerParameters, carrying: bool = True, rounding: float = 1.0) -> Stroke:
-    """Return the tool path that carries the object along corners (M, 4) of its centre and scaled turn.
+def carry_stroke(
+    corners: Matrix,
+    marks: NDArray[np.int64],
+    grasp: Matrix,
+    pick_centre: Matrix,
+    opening: float,
+    parameters: PlannerParameters,
+    carrying: bool = True,
+    rounding: float = 1.0,
+) -> Stroke:
+    """Return the tool path that carries the object along corners (M, 4) of its centre and scaled
+    turn.
 
     Args:
-        corners, marks: From :func:`carry_centres` and :func:`with_turn`, or a detour's.
+        corners: From :func:`carry_centres` and :func:`with_turn`, or a detour's.
+        marks: From :func:`carry_centres` and :func:`with_turn`, or a detour's.
         grasp: (4, 4) base_from_tcp at the pick.
         pick_centre: (3,) centre of the object there; for a free tool, its own point.
         opening: Of the jaws, metres.
@@ -176,30 +222,39 @@ def carry_stroke(corners: Matrix, marks: NDArray[np.int64], grasp: Matrix, pick_
         carrying: An object is in the gripper.
         rounding: Share of ``corner_radius_m`` to round with.
     """
-    samples, labels = polyline(corners, marks, rounding * parameters.corner_radius_m, parameters.path_step_m)
+    samples, labels = polyline(
+        corners, marks, rounding * parameters.corner_radius_m, parameters.path_step_m
+    )
     poses = moved_poses(samples[:, :3], samples[:, 3] / TURN_SCALE, pick_centre, grasp)
     return Stroke(Phase.CARRY, poses, labels, opening, carrying=carrying)
 
 
-def place_strokes(above: Matrix, last: int, closed: float, released: float,
-                  parameters: PlannerParameters) -> tuple[Stroke, Stroke]:
-    """Return place and retreat: straight down from the tool pose ``above`` (4, 4), then back along the approach axis.
+def place_strokes(
+    above: Matrix, last: int, closed: float, released: float, parameters: PlannerParameters
+) -> tuple[Stroke, Stroke]:
+    """Return place and retreat: straight down from the tool pose ``above`` (4, 4), then back along
+    the approach axis.
 
     Args:
         above: Where carrying ends.
         last: Index of the last trace point.
-        closed, released: Jaw openings before and after letting go, metres.
+        closed: Jaw openings before and after letting go, metres.
+        released: Jaw openings before and after letting go, metres.
         parameters: Heights and step.
     """
     down = straight(above, np.array([0.0, 0.0, -parameters.preplace_m]), parameters.path_step_m)
     up = straight(down[-1], -down[-1][:3, 2] * parameters.retreat_m, parameters.path_step_m)
-    return (Stroke(Phase.PLACE, down, np.full(len(down), last), closed, carrying=True, touching=True),
-            Stroke(Phase.RETREAT, up, np.full(len(up), -1), released, touching=True))
+    return (
+        Stroke(Phase.PLACE, down, np.full(len(down), last), closed, carrying=True, touching=True),
+        Stroke(Phase.RETREAT, up, np.full(len(up), -1), released, touching=True),
+    )
 
 
 def placed_box(box: OrientedBox, centre: Matrix, turn: float) -> OrientedBox:
     """Return the object's box at its place: centre (3,), turned about the vertical."""
-    return OrientedBox(make_transform(rotation_about((0, 0, 1), turn) @ box.pose[:3, :3], centre), box.extents)
+    return OrientedBox(
+        make_transform(rotation_about((0, 0, 1), turn) @ box.pose[:3, :3], centre), box.extents
+    )
 
 
 def _on_vertical(point: Matrix, top: Matrix) -> bool:

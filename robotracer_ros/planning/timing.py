@@ -1,10 +1,12 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Time-parameterise a joint path: TOPP-RA for velocity, acceleration and TCP speed, a filter on s-dot for jerk.
+"""Time-parameterise a joint path: TOPP-RA for velocity, acceleration and TCP speed, a filter on
+s-dot for jerk.
 
-TOPP-RA is time-optimal with unbounded jerk. Filtering the path speed s-dot(t) twice with a box keeps the robot exactly on
-the path, starts and ends at rest, and bounds jerk; as it shifts speed along the path it may exceed a limit a little, so the
-whole motion is stretched uniformly afterwards until every limit holds.
+TOPP-RA is time-optimal with unbounded jerk. Filtering the path speed s-dot(t) twice with a box
+keeps the robot exactly on the path, starts and ends at rest, and bounds jerk; as it shifts speed
+along the path it may exceed a limit a little, so the whole motion is stretched uniformly afterwards
+until every limit holds.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ Matrix = NDArray[np.float64]
 
 # It logs every infeasible problem as an error; ours are typed exceptions.
 logging.getLogger('toppra').setLevel(logging.CRITICAL)
-# It looks through the import path for other solvers each time a problem is made; what is installed does not change.
+# It looks through the import path for other solvers each time a problem is made; what is installed
+# does not change.
 toppra.solverwrapper.available_solvers = functools.cache(toppra.solverwrapper.available_solvers)
 
-#: share of each limit that the parameterisation may use; the rest is for what lies between its grid points
+#: share of each limit that the parameterisation may use; the rest is for what lies between its grid
+#: points
 HEADROOM = 0.95
 #: and of each limit after the stretch, so that finite differences of sampled positions stay within
 FINAL = 0.99
@@ -56,7 +60,7 @@ class TimedPath:
     tool: Matrix
 
 
-class _PathSpeed(LinearConstraint):  # type: ignore[misc]
+class _PathSpeed(LinearConstraint):
     """An upper bound on s-dot at given places of the path."""
 
     def __init__(self, dof: int, places: Matrix, bound: Matrix) -> None:
@@ -64,7 +68,9 @@ class _PathSpeed(LinearConstraint):  # type: ignore[misc]
         self.dof = dof
         self._places, self._bound = places, bound
 
-    def compute_constraint_params(self, path: object, gridpoints: Matrix, *_: object, **__: object) -> tuple:
+    def compute_constraint_params(
+        self, path: object, gridpoints: Matrix, *_: object, **__: object
+    ) -> tuple:
         bound = np.interp(gridpoints, self._places, self._bound)
         xbound = np.stack([np.zeros_like(bound), bound**2], axis=1)
         return None, None, None, None, None, None, xbound
@@ -73,12 +79,20 @@ class _PathSpeed(LinearConstraint):  # type: ignore[misc]
 @functools.lru_cache(maxsize=8)
 def _joint_constraints(velocity: bytes, acceleration: bytes) -> tuple[LinearConstraint, ...]:
     v, a = (HEADROOM * np.frombuffer(x) for x in (velocity, acceleration))
-    return (toppra.constraint.JointVelocityConstraint(np.stack([-v, v], axis=1)),
-            toppra.constraint.JointAccelerationConstraint(np.stack([-a, a], axis=1)))
+    return (
+        toppra.constraint.JointVelocityConstraint(np.stack([-v, v], axis=1)),
+        toppra.constraint.JointAccelerationConstraint(np.stack([-a, a], axis=1)),
+    )
 
 
-def time_path(arm: ArmModel, path: Matrix, limits: JointLimits, max_tcp_speed: float, period: float = 0.008,
-              filter_s: float = 0.12) -> TimedPath:
+def time_path(
+    arm: ArmModel,
+    path: Matrix,
+    limits: JointLimits,
+    max_tcp_speed: float,
+    period: float = 0.008,
+    filter_s: float = 0.12,
+) -> TimedPath:
     """Time a path through configurations (N, J), N >= 2, at rest at both ends.
 
     Args:
@@ -100,28 +114,54 @@ def time_path(arm: ArmModel, path: Matrix, limits: JointLimits, max_tcp_speed: f
     if len(q) < 2:
         raise TimingFailedError(f'the path has {len(path)} points and no length: cannot be timed')
     length = float(s[-1])
-    spline = toppra.SplineInterpolator(s, q) if len(q) > 2 else toppra.SplineInterpolator(
-        np.array([0.0, length]), q)
+    spline = (
+        toppra.SplineInterpolator(s, q)
+        if len(q) > 2
+        else toppra.SplineInterpolator(np.array([0.0, length]), q)
+    )
     grid = np.linspace(0.0, length, int(np.clip(1.25 * len(q), 30, 140)))
     # Differences are as good as Jacobians here: what they miss, the stretch takes care of.
     tool = arm.tcp_path(np.asarray(spline(grid)))[:, :3, 3]
     speed = np.linalg.norm(np.gradient(tool, grid, axis=0), axis=1)
     cap = HEADROOM * max_tcp_speed / np.maximum(speed, 1e-9)
-    problem = toppra.algorithm.TOPPRA([*_joint_constraints(limits.velocity.tobytes(), limits.acceleration.tobytes()),
-                                       _PathSpeed(arm.dof, grid, cap)], spline, gridpoints=grid, solver_wrapper='seidel')
+    problem = toppra.algorithm.TOPPRA(
+        [
+            *_joint_constraints(limits.velocity.tobytes(), limits.acceleration.tobytes()),
+            _PathSpeed(arm.dof, grid, cap),
+        ],
+        spline,
+        gridpoints=grid,
+        solver_wrapper='seidel',
+    )
     _, rate, _ = problem.compute_parameterization(0.0, 0.0)
     if rate is None or not np.isfinite(rate).all():
         worst = int(np.argmin(np.where(np.isfinite(cap), cap, np.inf)))
-        raise TimingFailedError(f'no timing within the limits exists for a path of {length:.3f} rad with {len(q)} points '
-                                f'(slowest place: {grid[worst]:.3f} rad)', length=length)
-    return _smooth(arm, spline, grid, np.asarray(rate), index, s, limits, max_tcp_speed, period, filter_s)
+        raise TimingFailedError(
+            f'no timing within the limits exists for a path of {length:.3f} rad with {len(q)} points '
+            f'(slowest place: {grid[worst]:.3f} rad)',
+            length=length,
+        )
+    return _smooth(
+        arm, spline, grid, np.asarray(rate), index, s, limits, max_tcp_speed, period, filter_s
+    )
 
 
-def _smooth(arm: ArmModel, spline: toppra.SplineInterpolator, grid: Matrix, rate: Matrix, index: Matrix, knots: Matrix,
-            limits: JointLimits, max_tcp_speed: float, period: float, filter_s: float) -> TimedPath:
+def _smooth(
+    arm: ArmModel,
+    spline: toppra.SplineInterpolator,
+    grid: Matrix,
+    rate: Matrix,
+    index: Matrix,
+    knots: Matrix,
+    limits: JointLimits,
+    max_tcp_speed: float,
+    period: float,
+    filter_s: float,
+) -> TimedPath:
     """Turn s-dot at grid points into filtered samples within all limits."""
     length = float(grid[-1])
-    # s-double-dot is constant between grid points, so each takes 2 ds / (sum of the rates at its ends).
+    # s-double-dot is constant between grid points, so each takes 2 ds / (sum of the rates at its
+    # ends).
     durations = 2 * np.diff(grid) / np.maximum(rate[1:] + rate[:-1], 1e-9)
     at = np.concatenate([[0.0], np.cumsum(durations)])
     dt = period / 2
@@ -130,7 +170,8 @@ def _smooth(arm: ArmModel, spline: toppra.SplineInterpolator, grid: Matrix, rate
     width = max(3, 2 * round(filter_s / dt / 2) + 1)
     kernel = np.convolve(np.full(width, 1.0 / width), np.full(width, 1.0 / width))
     sdot = np.concatenate([[0.0], np.convolve(sdot, kernel), [0.0]])
-    # The trapezoidal sum makes s exact for the piecewise linear s-dot; the last millionth is scaled away.
+    # The trapezoidal sum makes s exact for the piecewise linear s-dot; the last millionth is scaled
+    # away.
     travelled = np.concatenate([[0.0], np.cumsum((sdot[1:] + sdot[:-1]) * (dt / 2))])
     sdot *= length / travelled[-1]
     travelled *= length / travelled[-1]
@@ -142,20 +183,27 @@ def _smooth(arm: ArmModel, spline: toppra.SplineInterpolator, grid: Matrix, rate
     qd = q1 * sdot[:, None]
     qdd = q2 * (sdot**2)[:, None] + q1 * sddot[:, None]
     jerk = np.abs(np.diff(qdd, axis=0)).max(axis=0) / dt
-    # Every second sample is what is kept, unless the motion is stretched a lot; the last one belongs to it in any case.
+    # Every second sample is what is kept, unless the motion is stretched a lot; the last one
+    # belongs to it in any case.
     half = np.arange(0, len(q), 2) if len(q) % 2 else np.append(np.arange(0, len(q), 2), len(q) - 1)
     tool = arm.tcp_path(q[half])
-    tcp_speed = (np.linalg.norm(np.diff(tool[:, :3, 3], axis=0), axis=1) / (np.diff(half) * dt)).max()
+    tcp_speed = (
+        np.linalg.norm(np.diff(tool[:, :3, 3], axis=0), axis=1) / (np.diff(half) * dt)
+    ).max()
     # Uniform stretch by k divides velocity by k, acceleration by k^2, jerk by k^3.
-    stretch = max(1.0, float((np.abs(qd).max(axis=0) / limits.velocity).max()) / FINAL,
-                  float(np.sqrt((np.abs(qdd).max(axis=0) / limits.acceleration).max() / FINAL)),
-                  float(np.cbrt((jerk / limits.jerk).max() / FINAL)),
-                  float(tcp_speed / max_tcp_speed) / FINAL)
+    stretch = max(
+        1.0,
+        float((np.abs(qd).max(axis=0) / limits.velocity).max()) / FINAL,
+        float(np.sqrt((np.abs(qdd).max(axis=0) / limits.acceleration).max() / FINAL)),
+        float(np.cbrt((jerk / limits.jerk).max() / FINAL)),
+        float(tcp_speed / max_tcp_speed) / FINAL,
+    )
     take = half if round(2 / stretch) >= 2 else np.arange(len(q))
     return TimedPath(
-        times=take * dt * stretch,
+        times=np.asarray(take * (dt * stretch), dtype=np.float64),
         positions=q[take],
         velocities=qd[take] / stretch,
         accelerations=qdd[take] / stretch**2,
         fraction=np.interp(travelled[take], knots, index),
-        tool=tool if take is half else arm.tcp_path(q))
+        tool=tool if take is half else arm.tcp_path(q),
+    )

@@ -10,7 +10,13 @@ import numpy as np
 
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import Trace, TraceKind
-from robotracer_ros.geometry.transforms import apply, invert, look_at, make_transform, rotation_about
+from robotracer_ros.geometry.transforms import (
+    apply,
+    invert,
+    look_at,
+    make_transform,
+    rotation_about,
+)
 from robotracer_ros.planning.base import PlanRequest, RobotState
 from robotracer_ros.planning.manipulate import GraspPose
 from robotracer_ros.planning.ompl import OmplPlanner
@@ -21,9 +27,14 @@ BASE_FROM_CAMERA = look_at((1.35, 0.0, 0.75), (0.45, 0.0, 0.02))
 VOXEL = 0.01
 
 
-def axis_box(x: float, y: float, sides: Sequence[float], z: float = 0.0, yaw: float = 0.0) -> OrientedBox:
+def axis_box(
+    x: float, y: float, sides: Sequence[float], z: float = 0.0, yaw: float = 0.0
+) -> OrientedBox:
     """Make a box standing at height z."""
-    return OrientedBox(make_transform(rotation_about((0, 0, 1), yaw), (x, y, z + sides[2] / 2)), np.array(sides, float))
+    return OrientedBox(
+        make_transform(rotation_about((0, 0, 1), yaw), (x, y, z + sides[2] / 2)),
+        np.array(sides, float),
+    )
 
 
 def cast(boxes: Sequence[OrientedBox], camera: CameraModel = CAMERA) -> np.ndarray:
@@ -50,12 +61,20 @@ def voxels(boxes: Sequence[OrientedBox]) -> np.ndarray:
         grid = np.stack(np.meshgrid(*axes, indexing='ij'), -1).reshape(-1, 3)
         out.append(apply(b.pose, grid))
     points = np.concatenate(out)
-    return np.unique(np.floor(points / VOXEL).astype(int), axis=0) * VOXEL + VOXEL / 2 if len(points) else points
+    return (
+        np.unique(np.floor(points / VOXEL).astype(int), axis=0) * VOXEL + VOXEL / 2
+        if len(points)
+        else points
+    )
 
 
 def scene_of(moved: OrientedBox | None, obstacles: Sequence[OrientedBox] = ()) -> PlanningScene:
     """Return the planning scene of boxes."""
-    segment = None if moved is None else ObjectSegment(apply(moved.pose, np.array([[0, 0, moved.extents[2] / 2]])), moved)
+    segment = (
+        None
+        if moved is None
+        else ObjectSegment(apply(moved.pose, np.array([[0, 0, moved.extents[2] / 2]])), moved)
+    )
     return PlanningScene(voxels(obstacles), VOXEL, 0.0, segment)
 
 
@@ -76,16 +95,26 @@ def top_grasps(b: OrientedBox) -> list[GraspPose]:
     return out
 
 
-def request_of(planner: OmplPlanner, points: np.ndarray, boxes: Sequence[OrientedBox], q: np.ndarray | None = None,
-               kind: TraceKind = TraceKind.OBJECT_CENTRIC, **options: object) -> PlanRequest:
+def request_of(
+    planner: OmplPlanner,
+    points: np.ndarray,
+    boxes: Sequence[OrientedBox],
+    q: np.ndarray | None = None,
+    kind: TraceKind = TraceKind.OBJECT_CENTRIC,
+    **options: object,
+) -> PlanRequest:
     """Return a request whose trace goes through points (N, 3) of the planning frame."""
     uvd = CAMERA.project(apply(invert(BASE_FROM_CAMERA), points))
     state = RobotState(planner.config.limits.names, planner.config.home if q is None else q)
-    return PlanRequest(Trace(uvd, CAMERA, kind), BASE_FROM_CAMERA, cast(boxes), CAMERA, state, **options)
+    return PlanRequest(
+        Trace(uvd, CAMERA, kind), BASE_FROM_CAMERA, cast(boxes), CAMERA, state, **options
+    )
 
 
 def pick_and_place(start: OrientedBox, goal: Sequence[float], height: float = 0.15) -> np.ndarray:
-    """Return an object-centric path (4, 3) from the top of a box over two points to the surface point ``goal``."""
+    """Return an object-centric path (4, 3) from the top of a box over two points to the surface
+    point ``goal``.
+    """
     c, top = start.pose[:3, 3], start.pose[:3, 3] + [0, 0, start.extents[2] / 2]
     g = np.asarray(goal, float)
     up = max(height, c[2] + 0.08)

@@ -21,7 +21,9 @@ def space(robot, obstacles=(), support=0.0):
 
 
 def low(planner, gap):
-    """Return a configuration whose finger tips are ``gap`` above the table box, everything else far above it."""
+    """Return a configuration whose finger tips are ``gap`` above the table box, everything else far
+    above it.
+    """
     pose = planner.arm.tcp(planner.config.home)
     pose[:3, 3] = [0.45, 0.1, gap - CollisionScene.SUPPORT_SLACK + 0.0125]
     pose[:3, :3] = np.array([[0, -1, 0], [-1, 0, 0], [0, 0, -1]])
@@ -52,17 +54,27 @@ def test_margin_is_kept_from_support_and_obstacle(robot, planner):
         contact = table.contact(q)
         assert (contact is not None) is expected
         if contact:
-            assert contact.second == 'support' and ('pad' in contact.first or 'finger' in contact.first)
+            assert contact.second == 'support' and (
+                'pad' in contact.first or 'finger' in contact.first
+            )
             assert contact.distance == pytest.approx(gap, abs=1e-3)
 
 
 def test_octree_agrees_with_the_boxes_of_its_voxels(robot, planner):
-    """Voxels checked as one octree and as single boxes give the same answer at 100 configurations."""
+    """Voxels checked as one octree and as single boxes give the same answer at 100 configurations.
+    """
     rng = np.random.default_rng(0)
-    centres = np.floor(rng.uniform([0.2, -0.3, 0.05], [0.6, 0.3, 0.5], (30, 3)) / VOXEL) * VOXEL + VOXEL / 2
+    centres = (
+        np.floor(rng.uniform([0.2, -0.3, 0.05], [0.6, 0.3, 0.5], (30, 3)) / VOXEL) * VOXEL
+        + VOXEL / 2
+    )
     tree = CollisionScene(robot, centres, VOXEL, float('nan')).checker(RULES, 0.1)
-    single = [CollisionScene(robot, EMPTY, VOXEL, float('nan')).checker(
-        RULES, 0.1, object_box=Body('object', box((VOXEL,) * 3), make_transform(None, c))) for c in centres]
+    single = [
+        CollisionScene(robot, EMPTY, VOXEL, float('nan')).checker(
+            RULES, 0.1, object_box=Body('object', box((VOXEL,) * 3), make_transform(None, c))
+        )
+        for c in centres
+    ]
     q = planner.config.home + rng.normal(0, 0.3, (100, 6))
     expected = np.array([any(s.hit(x) for s in single) for x in q])
     assert 5 < expected.sum() < 95
@@ -75,7 +87,12 @@ def test_contact_names_link_obstacle_and_depth(robot, planner):
     checker = space(robot, [post]).checker(RULES, 0.1)
     contact = checker.contact(planner.config.home)
     assert contact.second == 'obstacles' and contact.distance < 0 and 'deep' in str(contact)
-    assert checker.first_hit(np.stack([planner.config.home + [1.5, 0, 0, 0, 0, 0], planner.config.home])) == 1
+    assert (
+        checker.first_hit(
+            np.stack([planner.config.home + [1.5, 0, 0, 0, 0, 0], planner.config.home])
+        )
+        == 1
+    )
 
 
 def test_carried_object_collides_where_the_hand_does_not(robot, planner):
@@ -84,7 +101,10 @@ def test_carried_object_collides_where_the_hand_does_not(robot, planner):
     rules = RULES
     carried = Body('carried object', box((0.3, 0.04, 0.04)), np.eye(4), True)
     turned = Body('carried object', box((0.04, 0.3, 0.04)), np.eye(4), True)
-    free, hits = (space(robot, [wall]).checker(rules, 0.04, carried=c).hit(planner.config.home) for c in (carried, turned))
+    free, hits = (
+        space(robot, [wall]).checker(rules, 0.04, carried=c).hit(planner.config.home)
+        for c in (carried, turned)
+    )
     # The tool's y axis lies along the planning frame's -x at home.
     assert not free and hits
 
@@ -105,7 +125,10 @@ def test_skin_of_the_surface_under_the_object_is_dropped_only_there(robot):
     tree = s.trees_without((make_transform(None, (0.5, 0, 0.05)), np.array([0.1, 0.1, 0.1]), 0.03))
     dropped = s.tree.size() - tree.size()
     assert 0 < dropped < s.tree.size() / 2
-    assert s.trees_without((make_transform(None, (2.0, 0, 0)), np.array([0.1, 0.1, 0.1]), 0.03)) is s.tree
+    assert (
+        s.trees_without((make_transform(None, (2.0, 0, 0)), np.array([0.1, 0.1, 0.1]), 0.03))
+        is s.tree
+    )
 
 
 def test_clearance_is_the_distance_and_ignores_the_robot_itself(robot, planner):
@@ -113,7 +136,9 @@ def test_clearance_is_the_distance_and_ignores_the_robot_itself(robot, planner):
     for gap in (0.005, 0.013, 0.03, 0.055):
         got = table.clearance(np.stack([low(planner, gap), planner.config.home]))
         assert got <= gap + 1e-6 and got == pytest.approx(gap, abs=0.005)
-    assert space(robot, support=-2.0).checker(RULES, 0.1).clearance(planner.config.home[None]) == pytest.approx(0.10)
+    assert space(robot, support=-2.0).checker(RULES, 0.1).clearance(
+        planner.config.home[None]
+    ) == pytest.approx(0.10)
     assert table.clearance(low(planner, -0.005)[None]) == 0.0
 
 

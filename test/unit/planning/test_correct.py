@@ -17,8 +17,17 @@ THING = axis_box(0.45, -0.2, (0.05, 0.06, 0.10))
 AROUND = Envelope(((np.zeros(3), THING.extents / 2),))
 
 
-def run(planner, points, boxes=(), moved=THING, kind=TraceKind.OBJECT_CENTRIC, depth=None, change=None, hidden=None,
-        envelope=AROUND):
+def run(
+    planner,
+    points,
+    boxes=(),
+    moved=THING,
+    kind=TraceKind.OBJECT_CENTRIC,
+    depth=None,
+    change=None,
+    hidden=None,
+    envelope=AROUND,
+):
     request = request_of(planner, np.asarray(points), [moved, *boxes], kind=kind)
     if depth is not None:
         request = dataclasses.replace(request, depth=depth)
@@ -28,8 +37,15 @@ def run(planner, points, boxes=(), moved=THING, kind=TraceKind.OBJECT_CENTRIC, d
         request = dataclasses.replace(request, trace=Trace(uvd, request.trace.camera, kind))
     c = planner.config
     scene = scene_of(moved, boxes)
-    return correct(request, scene, c.planner, c.workspace, c.max_clamp_m, envelope,
-                   *([hidden] if hidden is not None else []))
+    return correct(
+        request,
+        scene,
+        c.planner,
+        c.workspace,
+        c.max_clamp_m,
+        envelope,
+        *([hidden] if hidden is not None else []),
+    )
 
 
 PATH = pick_and_place(THING, (0.5, 0.2, 0.0))
@@ -43,17 +59,22 @@ def test_contact_points_take_sensor_depth_and_air_points_keep_theirs(planner):
     def off(uvd):
         uvd[[0, 3], 2] += 0.06
         uvd[[1, 2], 2] += 0.03
+
     plain, moved = run(planner, PATH), run(planner, PATH, change=off)
     np.testing.assert_allclose(moved.points[[0, 3]], PATH[[0, 3]], atol=0.012)
     np.testing.assert_allclose(moved.points[3, 2], 0.0, atol=1e-6)
     assert np.linalg.norm(moved.points[1] - plain.points[1]) > 0.029
-    assert (CorrectionKind.SENSOR_DEPTH, 0) in kinds(moved) and (CorrectionKind.SENSOR_DEPTH, 3) in kinds(moved)
+    assert (CorrectionKind.SENSOR_DEPTH, 0) in kinds(moved) and (
+        CorrectionKind.SENSOR_DEPTH,
+        3,
+    ) in kinds(moved)
     assert not any(w in (1, 2) for _, w in kinds(moved))
 
 
 def test_every_correction_tells_its_offset(planner):
     def off(uvd):
         uvd[3, 2] += 0.05
+
     result = run(planner, PATH, change=off)
     request = request_of(planner, PATH, [THING])
     total = sum((c.offset for c in result.corrections if c.waypoint == 3), np.zeros(3))
@@ -67,6 +88,7 @@ def test_every_correction_tells_its_offset(planner):
 def test_depth_too_far_off_at_a_contact_is_refused(planner):
     def off(uvd):
         uvd[0, 2] -= 0.25
+
     with pytest.raises(CorrectionTooLargeError) as e:
         run(planner, PATH, change=off)
     assert e.value.waypoint == 0 and '0.200' in str(e.value) and e.value.details['distance'] > 0.2
@@ -81,7 +103,7 @@ def _blank(planner, index):
     request = request_of(planner, PATH, [THING])
     u, v = request.depth_camera.uv_to_pixels(request.trace.points[index, :2])
     out = cast([THING])
-    out[int(v) - 5:int(v) + 6, int(u) - 5:int(u) + 6] = 0
+    out[int(v) - 5 : int(v) + 6, int(u) - 5 : int(u) + 6] = 0
     return out
 
 
@@ -89,7 +111,9 @@ def test_points_outside_the_workspace_are_clamped_or_refused(planner):
     near, far = PATH.copy(), PATH.copy()
     near[1], far[1] = (0.9, 0.0, 0.3), (0.97, 0.0, 0.3)
     result = run(planner, near)
-    assert result.points[1, 0] == pytest.approx(0.85) and (CorrectionKind.WORKSPACE, 1) in kinds(result)
+    assert result.points[1, 0] == pytest.approx(0.85) and (CorrectionKind.WORKSPACE, 1) in kinds(
+        result
+    )
     with pytest.raises(CorrectionTooLargeError, match='workspace') as e:
         run(planner, far)
     assert e.value.waypoint == 1
@@ -131,7 +155,9 @@ def test_end_above_a_book_is_measured_from_the_book(planner):
     path[3, 2] = 0.04
     result = run(planner, path, [book])
     assert not result.ends_in_air and result.surface_z == pytest.approx(0.04, abs=0.004)
-    assert surface_below(np.array([0.5, 0.2, 0.06]), scene_of(THING, [book])) == pytest.approx(0.04, abs=0.011)
+    assert surface_below(np.array([0.5, 0.2, 0.06]), scene_of(THING, [book])) == pytest.approx(
+        0.04, abs=0.011
+    )
 
 
 def test_place_hidden_by_the_robot_takes_the_support(planner):
@@ -147,5 +173,7 @@ def test_place_hidden_by_the_robot_takes_the_support(planner):
 
 def test_free_tool_is_kept_off_the_table(planner):
     path = np.array([[0.45, -0.2, 0.1], [0.5, 0.1, 0.0]])
-    result = run(planner, path, kind=TraceKind.END_EFFECTOR_CENTRIC, envelope=HAND_ENVELOPE, moved=THING)
+    result = run(
+        planner, path, kind=TraceKind.END_EFFECTOR_CENTRIC, envelope=HAND_ENVELOPE, moved=THING
+    )
     assert result.ends_in_air and result.points[1, 2] >= 0.0125 + 0.014

@@ -13,7 +13,17 @@ def blocked(x):
 
 
 def test_search_goes_round_and_is_repeatable():
-    args = (np.zeros(2), np.array([1.0, 0.0]), -np.ones(2), np.ones(2), lambda x: not blocked(x), 0.02, 1.0, 0.0, 3)
+    args = (
+        np.zeros(2),
+        np.array([1.0, 0.0]),
+        -np.ones(2),
+        np.ones(2),
+        lambda x: not blocked(x),
+        0.02,
+        1.0,
+        0.0,
+        3,
+    )
     path = search(*args)
     np.testing.assert_allclose(path[[0, -1]], [[0, 0], [1, 0]], atol=1e-6)
     assert not any(blocked(x) for x in densify(path, 0.02))
@@ -22,7 +32,10 @@ def test_search_goes_round_and_is_repeatable():
 
 def test_search_gives_up_instead_of_returning_half_a_way():
     valid = lambda x: not abs(x[0] - 0.5) < 0.1  # noqa: E731
-    assert search(np.zeros(2), np.array([1.0, 0.0]), -np.ones(2), np.ones(2), valid, 0.02, 0.1, 0.0, 1) is None
+    assert (
+        search(np.zeros(2), np.array([1.0, 0.0]), -np.ones(2), np.ones(2), valid, 0.02, 0.1, 0.0, 1)
+        is None
+    )
 
 
 def test_arm_goes_round_a_post(planner):
@@ -30,7 +43,9 @@ def test_arm_goes_round_a_post(planner):
     start, goal = home + [-0.7, 0, 0, 0, 0, 0], home + [0.7, 0, 0, 0, 0, 0]
     tcp = planner.arm.tcp(home)[:3, 3]
     post = axis_box(tcp[0], tcp[1], (0.05, 0.05, 0.45))
-    checker = CollisionScene(planner.robot, voxels([post]), VOXEL, 0.0).checker(Rules(0.01, 0.001, 0.003), 0.1)
+    checker = CollisionScene(planner.robot, voxels([post]), VOXEL, 0.0).checker(
+        Rules(0.01, 0.001, 0.003), 0.1
+    )
     assert checker.first_hit(densify(np.stack([start, goal]), 0.03)) is not None
     limits = planner.arm.limits
     path = joint_detour(checker, start, goal, limits.lower, limits.upper, 0.03, 2.0, 0.05, 1)

@@ -6,7 +6,17 @@ import dataclasses
 
 import numpy as np
 import pytest
-from table_scenes import BASE_FROM_CAMERA, CAMERA, VOXEL, axis_box, cast, pick_and_place, request_of, scene_of, top_grasps
+from table_scenes import (
+    BASE_FROM_CAMERA,
+    CAMERA,
+    VOXEL,
+    axis_box,
+    cast,
+    pick_and_place,
+    request_of,
+    scene_of,
+    top_grasps,
+)
 
 from robotracer_ros.errors import (
     InvalidParameterError,
@@ -30,11 +40,24 @@ GOAL = (0.5, 0.2, 0.0)
 EE = TraceKind.END_EFFECTOR_CENTRIC
 
 
-def plan(planner, path=None, thing=THING, obstacles=(), grasps=None, q=None, kind=TraceKind.OBJECT_CENTRIC, **options):
+def plan(
+    planner,
+    path=None,
+    thing=THING,
+    obstacles=(),
+    grasps=None,
+    q=None,
+    kind=TraceKind.OBJECT_CENTRIC,
+    **options,
+):
     path = pick_and_place(thing, GOAL) if path is None else np.asarray(path, float)
-    request = request_of(planner, path, [*([thing] if thing else []), *obstacles], q, kind, **options)
+    request = request_of(
+        planner, path, [*([thing] if thing else []), *obstacles], q, kind, **options
+    )
     scene = scene_of(thing if kind != EE else None, obstacles)
-    return planner.plan_in(request, scene, top_grasps(thing) if grasps is None and thing else grasps or [])
+    return planner.plan_in(
+        request, scene, top_grasps(thing) if grasps is None and thing else grasps or []
+    )
 
 
 def phases(p):
@@ -43,11 +66,22 @@ def phases(p):
 
 def test_pick_and_place_in_order_within_all_limits(planner):
     p = plan(planner)
-    assert phases(p) == [Phase.REACH, Phase.GRASP, Phase.LIFT, Phase.CARRY, Phase.PLACE, Phase.RETREAT]
+    assert phases(p) == [
+        Phase.REACH,
+        Phase.GRASP,
+        Phase.LIFT,
+        Phase.CARRY,
+        Phase.PLACE,
+        Phase.RETREAT,
+    ]
     grips = [s for s in p.steps if isinstance(s, Grip)]
     assert [g.grasping for g in grips] == [False, True, False]
     assert grips[1].opening < 0.05 < grips[0].opening and grips[2].opening > 0.05
-    assert verify(p.motions, planner.config.home, planner.arm.limits, planner.arm, 0.25) == p.max_tcp_speed <= 0.2505
+    assert (
+        verify(p.motions, planner.config.home, planner.arm.limits, planner.arm, 0.25)
+        == p.max_tcp_speed
+        <= 0.2505
+    )
     assert p.min_clearance_m > 0.005 and p.trace_deviation_m < 0.02 and p.failed_waypoint == -1
     assert set(p.stage_times_s) >= {'ik', 'collision', 'timing', 'verify', 'clearance', 'correct'}
 
@@ -123,14 +157,20 @@ def test_start_outside_the_limits_is_refused(planner):
 
 
 def test_start_near_something_may_move_away(planner):
-    """A robot closer to a thing than the margin is not stuck: with the post 6 mm beside the finger it gets going."""
+    """A robot closer to a thing than the margin is not stuck: with the post 6 mm beside the finger
+    it gets going.
+    """
     tcp = planner.arm.tcp(planner.config.home)[:3, 3]
     # At home the jaws open along x; their outer faces are 62 mm from the centre.
     post = axis_box(tcp[0] + 0.062 + 0.019, tcp[1], (0.03, 0.03, tcp[2] + 0.03))
-    request = request_of(planner, pick_and_place(THING, GOAL), [THING], gripper_opening=0.1)
+    request = request_of(
+        planner, pick_and_place(THING, (0.5, -0.36, 0.0)), [THING], gripper_opening=0.1
+    )
     scene = scene_of(THING, [post])
     assert planner.robot is not None
-    checker = CollisionScene(planner.robot, scene.obstacles, VOXEL, 0.0).checker(Rules(0.01, 0.001, 0.003), 0.1)
+    checker = CollisionScene(planner.robot, scene.obstacles, VOXEL, 0.0).checker(
+        Rules(0.01, 0.001, 0.003), 0.1
+    )
     contact = checker.contact(planner.config.home)
     assert contact is not None and 0 < contact.distance < 0.01
     p = planner.plan_in(request, scene, top_grasps(THING))
@@ -157,12 +197,16 @@ def test_no_object_and_no_grasp(planner):
 
 
 def test_object_in_a_narrow_shaft_cannot_be_grasped(planner):
-    walls = [axis_box(0.45 + dx, -0.2 + dy, (0.02 if dx else 0.16, 0.02 if dy else 0.16, 0.2))
-             for dx, dy in ((0.055, 0), (-0.055, 0), (0, 0.055), (0, -0.055))]
+    walls = [
+        axis_box(0.45 + dx, -0.2 + dy, (0.02 if dx else 0.16, 0.02 if dy else 0.16, 0.2))
+        for dx, dy in ((0.055, 0), (-0.055, 0), (0, 0.055), (0, -0.055))
+    ]
     thing = axis_box(0.45, -0.2, (0.06, 0.06, 0.1))
     path = pick_and_place(thing, GOAL, height=0.3)
     with pytest.raises(NoGraspError, match='obstacles') as e:
-        planner.plan_in(request_of(planner, path, [thing]), scene_of(thing, walls), top_grasps(thing))
+        planner.plan_in(
+            request_of(planner, path, [thing]), scene_of(thing, walls), top_grasps(thing)
+        )
     assert e.value.waypoint == 0 and e.value.details['candidates'] == 4
 
 
@@ -191,7 +235,11 @@ def test_blocked_place_names_waypoint_pair_and_distance(planner):
     request, scene = under_a_roof(planner)
     with pytest.raises(PathInCollisionError) as e:
         planner.plan_in(request, scene, top_grasps(THING))
-    assert e.value.waypoint == 3 and 'obstacles' in e.value.details['pair'] and e.value.details['distance'] < 0.011
+    assert (
+        e.value.waypoint == 3
+        and 'obstacles' in e.value.details['pair']
+        and e.value.details['distance'] < 0.011
+    )
 
 
 def test_timeout_is_reported_with_the_last_obstacle():
@@ -206,7 +254,9 @@ def test_timeout_is_reported_with_the_last_obstacle():
 def test_partial_plan_only_when_allowed(planner):
     path = pick_and_place(THING, (0.84, 0.3, 0.0))
     p = plan(planner, path, allow_partial=True)
-    assert phases(p) == [Phase.REACH, Phase.GRASP, Phase.LIFT, Phase.CARRY] and p.failed_waypoint >= 2
+    assert (
+        phases(p) == [Phase.REACH, Phase.GRASP, Phase.LIFT, Phase.CARRY] and p.failed_waypoint >= 2
+    )
     ee = [[0.4, -0.2, 0.25], [0.5, 0.0, 0.3], [0.84, 0.2, 0.35]]
     with pytest.raises(UnreachableError):
         plan(planner, ee, thing=None, kind=EE)
@@ -217,11 +267,13 @@ def test_partial_plan_only_when_allowed(planner):
 def test_limits_violation_surfaces(planner, monkeypatch):
     """A fault in timing is caught by the independent check, not sent to the robot."""
     import robotracer_ros.planning.assemble as module
+
     real = module.time_path
 
     def hasty(*args, **kwargs):
         t = real(*args, **kwargs)
         return dataclasses.replace(t, times=t.times * 0.5, velocities=t.velocities * 2)
+
     monkeypatch.setattr(module, 'time_path', hasty)
     with pytest.raises(LimitsViolatedError):
         plan(planner)
@@ -243,8 +295,10 @@ def step_of(p, phase):
 def test_clearance_falls_when_something_enters_the_remaining_path(planner):
     p = plan(planner)
     i = step_of(p, Phase.CARRY)
+
     def clear(boxes, step, t):
         return planner.clearance(p, step, t, cast(boxes), CAMERA, BASE_FROM_CAMERA)
+
     assert clear([THING], 0, 0.0) > 0.02
     hand = axis_box(0.47, 0.02, (0.08, 0.08, 0.25))
     assert clear([THING, hand], 0, 0.0) == 0.0

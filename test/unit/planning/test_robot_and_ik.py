@@ -15,7 +15,9 @@ def ik(arm):
 
 
 def random_q(arm, n, seed=0):
-    return np.random.default_rng(seed).uniform(np.maximum(arm.limits.lower, -3), np.minimum(arm.limits.upper, 3), (n, 6))
+    return np.random.default_rng(seed).uniform(
+        np.maximum(arm.limits.lower, -3), np.minimum(arm.limits.upper, 3), (n, 6)
+    )
 
 
 def test_home_points_the_tool_down_over_the_table(planner):

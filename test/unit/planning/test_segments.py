@@ -33,7 +33,9 @@ def trace_of(points, air=False):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(*[st.floats(-0.5, 0.5)] * 3), min_size=2, max_size=8), st.floats(0.0, 0.08))
+@given(
+    st.lists(st.tuples(*[st.floats(-0.5, 0.5)] * 3), min_size=2, max_size=8), st.floats(0.0, 0.08)
+)
 def test_polyline_keeps_ends_step_and_stays_near(points, radius):
     p = np.array(points)
     if np.linalg.norm(p[0] - p[-1]) < 1e-3:
@@ -64,7 +66,12 @@ def test_phases_in_order_and_places_where_they_belong():
     carry = carry_stroke(with_turn(corners, 0.0), marks, GRASP, THING.pose[:3, 3], 0.05, P)
     place, retreat = place_strokes(carry.poses[-1], 3, 0.05, 0.07, P)
     assert [s.phase for s in (approach, lift, carry, place, retreat)] == [
-        Phase.GRASP, Phase.LIFT, Phase.CARRY, Phase.PLACE, Phase.RETREAT]
+        Phase.GRASP,
+        Phase.LIFT,
+        Phase.CARRY,
+        Phase.PLACE,
+        Phase.RETREAT,
+    ]
     for a, b in ((approach, lift), (lift, carry), (carry, place), (place, retreat)):
         np.testing.assert_allclose(a.poses[-1], b.poses[0], atol=1e-9)
     np.testing.assert_allclose(approach.poses[-1], GRASP, atol=1e-12)
