@@ -149,3 +149,12 @@ def test_what_is_left_out_does_not_override_parameter_files(tmp_path):
     assert given['sim'].parameters == {'seed': 7, 'real_time_factor': 0.0}
     with pytest.raises(InvalidParameterError, match="node 'sim', which does not run"):
         graph.bringup({}, {'sim': {'seed': 1}})
+
+
+def test_parameters_are_unique_described_and_within_their_own_ranges():
+    for node, specs in node_parameters().items():
+        names = [s.name for s in specs]
+        assert len(names) == len(set(names)), node
+        for spec in specs:
+            assert spec.description.strip().endswith('.'), f'{node}: {spec.name}'
+            assert spec.check(spec.default) == spec.default
