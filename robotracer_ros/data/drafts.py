@@ -26,11 +26,11 @@ MIN_TRAVEL = 0.06
 #: height of a hovering object's bottom over its target (the middle of the paper's 1 to 5 cm)
 HOVER_HEIGHT = 0.03
 #: a bypassed object stands closer to the direct way than this, metres
-VIA_DISTANCE = 0.05
+VIA_DISTANCE = 0.06
 #: a way past an object may be this much longer than the shortest one
 _VIA_DETOUR = 1.5
 #: share of directional placements beside small things that name a distance (about 20 % of all, as in the paper)
-_DISTANCE_SHARE = 0.35
+_DISTANCE_SHARE = 0.6
 _SIDES: tuple[Side, ...] = ('left', 'right', 'near', 'far')
 _RELATION_WEIGHTS = {
     'on': 2.6,
@@ -249,7 +249,7 @@ def _bypass(
             continue
         offset = np.array([via.x, via.y]) - start
         beside = abs(float(offset @ across))
-        if not 0.15 * length <= float(offset @ along) <= 0.85 * length:
+        if not 0.22 * length <= float(offset @ along) <= 0.75 * length:
             continue
         if beside - via.half_along(across) - moved.radius > VIA_DISTANCE:
             continue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from robotracer_ros.data import wording
 from robotracer_ros.data.drafts import Draft, draft, movable
-from robotracer_ros.data.facts import SceneFacts
+from robotracer_ros.data.facts import Fact, SceneFacts
 from robotracer_ros.data.language import Phrase, describe
 from robotracer_ros.data.paths import MAX_KEYPOINTS
 from robotracer_ros.data.split import Split, shuffled, weighted
@@ -36,6 +36,8 @@ PRIMITIVE_WEIGHTS: Mapping[str, float] = {
 MAX_STEPS = 9
 #: a trace is rejected when more of its way than this is hidden
 _MAX_HIDDEN = 0.3
+#: objects tried per attempt: few scenes have room to stack each of their things
+_MOVED_TRIED = 3
 #: keypoints keep this far from the image's border, of 1000
 _BORDER = 4.0
 
@@ -119,12 +121,13 @@ def sample_tasks(
 
 
 def _attempt(
-    facts: SceneFacts, primitive: str, objects: list, rng: np.random.Generator, split: Split
+    facts: SceneFacts, primitive: str, objects: list[Fact], rng: np.random.Generator, split: Split
 ) -> tuple[Task | None, str]:
-    moved = shuffled(rng, objects)[0]
+    order = shuffled(rng, objects)
     if primitive == 'hover' and rng.random() < 0.5:
-        moved = next((o for o in objects if o.kind == 'watering can'), moved)
-    plan = draft(facts, primitive, moved, rng, split)
+        order.sort(key=lambda o: o.kind != 'watering can')
+    plans = (draft(facts, primitive, moved, rng, split) for moved in order[:_MOVED_TRIED])
+    plan = next((p for p in plans if p is not None), None)
     if plan is None:
         return None, f'{primitive}: no goal or path'
     path, reason = _keypoints(facts, plan)
