@@ -19,8 +19,10 @@ class Phase:
 
     Attributes:
         until: Step at which the next phase begins.
-        short: Weights of the question types asked in steps of short questions. Without any in ``short`` and ``long`` a step
-            shows ``images`` pictures and teaches only what each patch is: 9 pictures in the time of one with questions.
+        short: Weights of the question types asked in steps of short questions. Without any in
+            ``short`` and ``long`` a step
+            shows ``images`` pictures and teaches only what each patch is: 9 pictures in the time
+            of one with questions.
         long: Weights of the question types asked in steps of traces.
         long_share: Share of steps with traces.
         plain_share: Share of the referring questions that name kind and colour only.
@@ -42,18 +44,23 @@ class SftConfig:
     Attributes:
         name: Of the checkpoint.
         output: Folder of the run: checkpoint, optimiser state, log.
-        train_cache, val_cache: Folders of :class:`~robotracer_ros.training.scene_cache.SceneCache`; missing ones are rendered.
-        train_scenes, val_scenes: How many to render when missing. Validation takes seeds from 0, training from 10000.
+        train_cache, val_cache: Folders of
+            :class:`~robotracer_ros.training.scene_cache.SceneCache`; missing ones are rendered.
+        train_scenes, val_scenes: How many to render when missing. Validation takes seeds from 0,
+            training from 10000.
         model: Options of ``RoboTracerConfig``.
-        init_from: State or checkpoint to start from when the run has none of its own, or None.
+        init_from: Checkpoint to start from when the run has none of its own, or None.
+        init_encoders_only: Take encoders, projectors and patch heads from it, and a fresh decoder.
         seed: Of weights and samples.
         device: ``auto``, ``cpu``, ``cuda``.
         precision: ``fp32``, ``tf32`` or ``bf16`` (autocast; never on a CPU without bf16 units).
-        threads: Of torch, per process. With other work on the machine one thread and two processes beat two threads by far.
+        threads: Of torch, per process. With other work on the machine one thread and two processes
+            beat two threads by far.
         scenes_per_step: Images per process and step.
         short_questions, long_questions: Questions per image.
         learning_rate, warmup, weight_decay, clip: AdamW with linear warm-up, then constant.
-        decay_steps: Length of the linear decay to 0; it begins when the file ``DECAY`` appears in ``output`` or at ``decay_at``.
+        decay_steps: Length of the linear decay to 0; it begins when the file ``DECAY`` appears in
+            ``output`` or at ``decay_at``.
         decay_at: Step, or None.
         max_steps: Stop there, or None.
         pointer_weight, dense_weight: Weights of the auxiliary losses.
@@ -72,6 +79,7 @@ class SftConfig:
     val_scenes: int = 500
     model: dict[str, Any] = field(default_factory=dict)
     init_from: str | None = None
+    init_encoders_only: bool = False
     seed: int = 0
     device: str = 'auto'
     precision: str = 'fp32'
@@ -108,7 +116,9 @@ def load_config(path: str | Path, **overrides: Any) -> SftConfig:
     known = {f.name for f in fields(SftConfig)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise InvalidParameterError(f"{path}: unknown setting(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        raise InvalidParameterError(
+            f'{path}: unknown setting(s) {", ".join(unknown)}; known: {", ".join(sorted(known))}'
+        )
     if 'phases' in values:
         values['phases'] = [Phase(**p) for p in values['phases']]
     return SftConfig(**values)

@@ -1,6 +1,9 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What each image patch shows, from ground truth: the auxiliary targets that teach the encoders to see before they read."""
+"""What each image patch shows, from ground truth.
+
+The auxiliary targets that teach the encoders to see before they read.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,11 @@ class DenseTargets:
     Attributes:
         kind: (N,) class in :data:`KIND_CLASSES`.
         color, size: (N,) class of the object, -100 off objects.
-        values: (N, 6) float32, NaN off objects: du, dv, log depth at the mask centroid, logs of the three sides.
+        values: (N, 6) float32, NaN off objects: du, dv, log depth at the mask centroid, logs of
+            the three sides.
         share: (objects, N) float32: how much of each patch the object's mask covers.
-        centroid: (objects, 3) u, v of the mask centroid in 0..1000 and the depth there, NaN when hidden.
+        centroid: (objects, 3) u, v of the mask centroid in 0..1000 and the depth there, NaN when
+            hidden.
     """
 
     kind: NDArray[np.int64]
@@ -73,16 +78,22 @@ def dense_targets(scene: Scene, image: Rendering) -> DenseTargets:
         d = float(depth[ys[nearest], xs[nearest]])
         centroid[i] = (u, v, d)
         mine = taken & (owner == i)
-        kind[mine], color[mine], size[mine] = kinds.index(o.kind), colors.index(o.color), SIZES.index(o.size_name)
+        kind[mine], color[mine], size[mine] = (
+            kinds.index(o.kind),
+            colors.index(o.color),
+            SIZES.index(o.size_name),
+        )
         middle = (camera_from_world @ np.append(o.position, 1.0))[2]
         values[mine, 0] = (u - centre_u[mine]) / 100
         values[mine, 1] = (v - centre_v[mine]) / 100
         values[mine, 2] = np.log(middle if d <= 0 else d) * 4
-        values[mine, 3:] = np.log(np.sort(o.extents[:2]).tolist() + [o.extents[2]]) - np.log(0.08)
+        values[mine, 3:] = np.log([*np.sort(o.extents[:2]), o.extents[2]]) - np.log(0.08)
     return DenseTargets(kind, color, size, values, share, centroid)
 
 
-def dense_loss(prediction: Tensor, kind: Tensor, color: Tensor, size: Tensor, values: Tensor) -> tuple[Tensor, dict[str, float]]:
+def dense_loss(
+    prediction: Tensor, kind: Tensor, color: Tensor, size: Tensor, values: Tensor
+) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of (B, N, classes) predictions and readable figures."""
     k, c, s = len(KIND_CLASSES), len(COLOR_CLASSES), len(SIZES)
     on = color >= 0
@@ -91,15 +102,20 @@ def dense_loss(prediction: Tensor, kind: Tensor, color: Tensor, size: Tensor, va
     kinds = F.cross_entropy(prediction[..., :k].flatten(0, 1), kind.flatten(), reduction='none')
     loss_kind = (kinds * weight.flatten()).sum() / weight.sum()
     p = prediction[on]
-    loss_color = F.cross_entropy(p[:, k:k + c], color[on])
-    loss_size = F.cross_entropy(p[:, k + c:k + c + s], size[on])
-    error = F.smooth_l1_loss(p[:, k + c + s:], values[on], beta=0.1, reduction='none').mean(0)
+    loss_color = F.cross_entropy(p[:, k : k + c], color[on])
+    loss_size = F.cross_entropy(p[:, k + c : k + c + s], size[on])
+    error = F.smooth_l1_loss(p[:, k + c + s :], values[on], beta=0.1, reduction='none').mean(0)
     loss = 2 * loss_kind + loss_color + 0.3 * loss_size + error[:3].sum() + 0.5 * error[3:].sum()
     with torch.no_grad():
         right_kind = prediction[..., :k].argmax(-1)[on] == kind[on]
-        right_color = p[:, k:k + c].argmax(-1) == color[on]
-        off = (p[:, k + c + s:k + c + s + 2] - values[on][:, :2]).abs().mean(0) * 100
-        figures = {'kind': right_kind.float().mean().item(), 'color': right_color.float().mean().item(),
-                   'both': (right_kind & right_color).float().mean().item(), 'du': off[0].item(), 'dv': off[1].item(),
-                   'size': (p[:, k + c:k + c + s].argmax(-1) == size[on]).float().mean().item()}
+        right_color = p[:, k : k + c].argmax(-1) == color[on]
+        off = (p[:, k + c + s : k + c + s + 2] - values[on][:, :2]).abs().mean(0) * 100
+        figures = {
+            'kind': right_kind.float().mean().item(),
+            'color': right_color.float().mean().item(),
+            'both': (right_kind & right_color).float().mean().item(),
+            'du': off[0].item(),
+            'dv': off[1].item(),
+            'size': (p[:, k + c : k + c + s].argmax(-1) == size[on]).float().mean().item(),
+        }
     return loss, figures

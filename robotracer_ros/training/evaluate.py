@@ -1,9 +1,12 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Scores by greedy decoding on held-out scenes. Teacher-forced losses say nothing about grounding and are not reported.
+"""Scores by greedy decoding on held-out scenes. Teacher-forced losses say nothing about grounding
+and are not reported.
 
-Every referring answer is scored against the object that was named, against every other visible object of the same scene
-(control), and beside what a perfect localiser that ignores the name would reach (1 / number of visible objects).
+Every referring answer is scored against the object that was named, against every other visible
+object of the same scene
+(control), and beside what a perfect localiser that ignores the name would reach (1 / number of
+visible objects).
 """
 
 from __future__ import annotations
@@ -40,15 +43,18 @@ class Rate:
     n: int = 0
 
     def add(self, hit: float) -> None:
+        """Count a trial."""
         self.hits += float(hit)
         self.n += 1
 
     @property
     def value(self) -> float:
+        """Share of hits."""
         return self.hits / self.n if self.n else float('nan')
 
     @property
     def interval(self) -> tuple[float, float]:
+        """Wilson interval, 95 %."""
         if not self.n:
             return (0.0, 1.0)
         z, p, n = 1.96, self.value, self.n
@@ -69,25 +75,42 @@ class Scores:
     failures: list[str] = field(default_factory=list)
 
     def hit(self, name: str, value: float) -> None:
+        """Count a trial of a rate."""
         self.rates.setdefault(name, Rate()).add(value)
 
     def error(self, name: str, value: float) -> None:
+        """Note an error."""
         self.errors.setdefault(name, []).append(value)
 
     def summary(self) -> dict[str, str]:
         """Return readable figures."""
         lines = {k: str(v) for k, v in sorted(self.rates.items())}
-        return lines | {f'median {k}': f'{np.median(v):.4f} (n={len(v)})' for k, v in sorted(self.errors.items())}
+        return lines | {
+            f'median {k}': f'{np.median(v):.4f} (n={len(v)})'
+            for k, v in sorted(self.errors.items())
+        }
 
 
 def in_mask(image: Rendering, uv: NDArray[np.float64], index: int, slack: int = 0) -> bool:
     """Tell whether (u, v) in 0..1000 falls on an object's visible pixels, within ``slack`` pixels."""
     h, w = image.segmentation.shape
     x, y = int(np.clip(uv[0] / 1000 * w, 0, w - 1)), int(np.clip(uv[1] / 1000 * h, 0, h - 1))
-    return bool((image.segmentation[max(0, y - slack):y + slack + 1, max(0, x - slack):x + slack + 1] == index).any())
+    return bool(
+        (
+            image.segmentation[max(0, y - slack) : y + slack + 1, max(0, x - slack) : x + slack + 1]
+            == index
+        ).any()
+    )
 
 
-def score_refer(scores: Scores, sample: Sample, text: str, facts: SceneFacts, image: Rendering, prefix: str = 'refer') -> None:
+def score_refer(
+    scores: Scores,
+    sample: Sample,
+    text: str,
+    facts: SceneFacts,
+    image: Rendering,
+    prefix: str = 'refer',
+) -> None:
     """Score one referring answer."""
     visible = [o for o in facts.objects if o.visible]
     named = next(o for o in facts.objects if o.object.id == sample.target_ids[0])
@@ -96,7 +119,9 @@ def score_refer(scores: Scores, sample: Sample, text: str, facts: SceneFacts, im
         points = parse_answer(text).points
     except TraceParseError:
         points = np.zeros((0, 3))
-    ok = points.shape == (1, 3) and bool((points[0, :2] >= 0).all() and (points[0, :2] <= 1000).all())
+    ok = points.shape == (1, 3) and bool(
+        (points[0, :2] >= 0).all() and (points[0, :2] <= 1000).all()
+    )
     scores.hit(f'{prefix} parsed', ok)
     if not ok:
         for what in ('named <50', 'named in mask', 'named <3cm', 'nearest is named'):
@@ -122,18 +147,28 @@ def lift_to_world(scene: Scene, uvd: NDArray[np.float64]) -> NDArray[np.float64]
     return apply(scene.world_from_camera, scene.camera.lift(uvd))
 
 
-def distance_to_object(facts: SceneFacts, image: Rendering, index: int, world: NDArray[np.float64]) -> float:
+def distance_to_object(
+    facts: SceneFacts, image: Rendering, index: int, world: NDArray[np.float64]
+) -> float:
     """Return the distance (m) from a world point to the nearest visible surface point of an object."""
     ys, xs = np.nonzero(image.segmentation == index)
     if not len(ys):
         return float('inf')
     scene = facts.scene
-    surface = apply(scene.world_from_camera, scene.camera.lift_pixels(np.stack([xs, ys], 1), image.depth[ys, xs]))
+    surface = apply(
+        scene.world_from_camera,
+        scene.camera.lift_pixels(np.stack([xs, ys], 1), image.depth[ys, xs]),
+    )
     return float(np.linalg.norm(surface - world, axis=1).min())
 
 
-def score_trace(scores: Scores, sample: Sample, text: str, facts: SceneFacts, image: Rendering, prefix: str) -> None:
-    """Score one trace: start within 3 cm of the object's surface and on no other, end inside the goal region."""
+def score_trace(
+    scores: Scores, sample: Sample, text: str, facts: SceneFacts, image: Rendering, prefix: str
+) -> None:
+    """Score one trace.
+
+    Start within 3 cm of the object's surface and on no other, end inside the goal region.
+    """
     task = sample.task
     assert task is not None
     names = [f'{prefix} parsed', f'{prefix} start <3cm', f'{prefix} start in mask']
@@ -143,7 +178,11 @@ def score_trace(scores: Scores, sample: Sample, text: str, facts: SceneFacts, im
         points = parse_answer(text).points
     except TraceParseError:
         points = np.zeros((0, 3))
-    good = len(points) >= 2 and points.shape[1] == 3 and bool((points > 0).all() and (points[:, :2] <= 1000).all())
+    good = (
+        len(points) >= 2
+        and points.shape[1] == 3
+        and bool((points > 0).all() and (points[:, :2] <= 1000).all())
+    )
     if not good:
         for name in names:
             scores.hit(name, False)
@@ -159,10 +198,15 @@ def score_trace(scores: Scores, sample: Sample, text: str, facts: SceneFacts, im
         scores.hit(names[3], end)
         scores.hit(names[4], start and end)
         scores.hit(f'{prefix} start+end {task.primitive}', start and end)
-        scores.error(f'{prefix} end distance to true end (m)', float(np.linalg.norm(world[-1] - task.path[-1])))
+        scores.error(
+            f'{prefix} end distance to true end (m)',
+            float(np.linalg.norm(world[-1] - task.path[-1])),
+        )
         if not (start and end) and len(scores.failures) < 200:
-            scores.failures.append(f'{task.primitive} {task.relation}: start {start} end {end} | {task.instruction} | {text} | '
-                                   f'true {np.round(task.trace, 3).tolist()}')
+            scores.failures.append(
+                f'{task.primitive} {task.relation}: start {start} end {end} | {task.instruction} | {text} | '
+                f'true {np.round(task.trace, 3).tolist()}'
+            )
 
 
 def score_measure(scores: Scores, sample: Sample, text: str) -> None:
@@ -178,9 +222,19 @@ def score_measure(scores: Scores, sample: Sample, text: str) -> None:
     scores.error('measure relative error', abs(metres / sample.metres - 1))
 
 
-def evaluate(model: RoboTracerForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, cache: SceneCache,
-             scenes: Sequence[int], *, split: Split = 'val', refer: int = 6, traces: int = 2, measures: int = 2,
-             inputs: Mapping[str, bool] | None = None, seed: int = 0) -> Scores:
+def evaluate(
+    model: RoboTracerForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    cache: SceneCache,
+    scenes: Sequence[int],
+    *,
+    split: Split = 'val',
+    refer: int = 6,
+    traces: int = 2,
+    measures: int = 2,
+    inputs: Mapping[str, bool] | None = None,
+    seed: int = 0,
+) -> Scores:
     """Ask about held-out scenes and score the greedy answers.
 
     Args:
@@ -189,7 +243,9 @@ def evaluate(model: RoboTracerForConditionalGeneration, tokenizer: PreTrainedTok
         cache: Validation scenes.
         scenes: Which of them.
         split: Wording and compositions.
-        refer, traces, measures: Questions per scene; traces are asked with and without reasoning.
+        refer: Referring questions per scene.
+        traces: Tasks per scene; each is asked with and without reasoning.
+        measures: Measuring questions per scene.
         inputs: ``rays``, ``depth``, ``pose``: False leaves one out.
         seed: Of the questions.
     """
@@ -201,13 +257,19 @@ def evaluate(model: RoboTracerForConditionalGeneration, tokenizer: PreTrainedTok
         rng = np.random.default_rng([seed, i])
         scene, image = cache.scene(i), cache.rendering(i)
         facts = SceneFacts(scene, image)
-        pixels = pack_image(image.rgb, image.depth if given['depth'] else None, scene.camera if given['rays'] else None,
-                            scene.world_from_camera if given['pose'] else None)
+        pixels = pack_image(
+            image.rgb,
+            image.depth if given['depth'] else None,
+            scene.camera if given['rays'] else None,
+            scene.world_from_camera if given['pose'] else None,
+        )
         groups: list[tuple[str, list[Sample], int]] = []
         if refer:
             groups.append(('refer', sample_questions(facts, rng, refer, split, REFER), 16))
         if measures:
-            groups.append(('measure', sample_questions(facts, rng, measures, split, {'measure': 1.0}), 40))
+            groups.append(
+                ('measure', sample_questions(facts, rng, measures, split, {'measure': 1.0}), 40)
+            )
         if traces:
             state = rng.bit_generator.state
             groups.append(('think', sample_questions(facts, rng, traces, split, TRACE_THINK), 256))
@@ -216,7 +278,9 @@ def evaluate(model: RoboTracerForConditionalGeneration, tokenizer: PreTrainedTok
         for group, samples, limit in groups:
             if not samples:
                 continue
-            decoded = greedy(model, pixels, [question_ids(tokenizer, s.prompt) for s in samples], limit)
+            decoded = greedy(
+                model, pixels, [question_ids(tokenizer, s.prompt) for s in samples], limit
+            )
             for s, tokens in zip(samples, decoded.tokens, strict=True):
                 text = tokenizer.decode(tokens)
                 if group == 'refer':

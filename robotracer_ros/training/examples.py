@@ -38,7 +38,11 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Example:
-    """A tokenised pair: ``ids[start:]`` is the answer; ``pointers`` holds (position before the first coordinate, target)."""
+    """A tokenised pair.
+
+    ``ids[start:]`` is the answer; ``pointers`` holds (position before the first coordinate,
+    target).
+    """
 
     ids: list[int]
     start: int
@@ -56,7 +60,9 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
     if pair.targets and len(firsts) != len(pair.targets):
         raise ValueError(f'{len(firsts)} tuples but {len(pair.targets)} targets in {pair.answer!r}')
     # The hidden state one token earlier emits the coordinate and has not seen it yet.
-    pointers = [(len(head) + i - 1, t) for i, t in zip(firsts, pair.targets, strict=False) if t is not None]
+    pointers: list[tuple[int, PointerTarget]] = [
+        (len(head) + i - 1, t) for i, t in zip(firsts, pair.targets, strict=False) if t is not None
+    ]
     return Example(head + answer, len(head), [''] * len(head) + roles, pointers, pair.family)
 
 
@@ -69,10 +75,20 @@ class SoftLabels:
         sigma_f: For the three decimals of other numbers.
     """
 
-    def __init__(self, numbers: NumberTokens, sigma_uv: float = 3.0, sigma_d: float = 4.0, sigma_f: float = 6.0) -> None:
+    def __init__(
+        self,
+        numbers: NumberTokens,
+        sigma_uv: float = 3.0,
+        sigma_d: float = 4.0,
+        sigma_f: float = 6.0,
+    ) -> None:
         self.numbers = numbers
-        self._tables = {'u': self._table(1001, sigma_uv), 'v': self._table(1001, sigma_uv),
-                        'd': self._table(1000, sigma_d), 'f': self._table(1000, sigma_f)}
+        self._tables = {
+            'u': self._table(1001, sigma_uv),
+            'v': self._table(1001, sigma_uv),
+            'd': self._table(1000, sigma_d),
+            'f': self._table(1000, sigma_f),
+        }
 
     @staticmethod
     def _table(n: int, sigma: float) -> Tensor:
@@ -88,10 +104,16 @@ class SoftLabels:
         pieces = torch.zeros_like(loss)
         soft = torch.zeros_like(loss, dtype=torch.bool)
         for role, table in self._tables.items():
-            rows = torch.tensor([i for i, r in enumerate(roles) if r == role], device=logits.device, dtype=torch.long)
+            rows = torch.tensor(
+                [i for i, r in enumerate(roles) if r == role],
+                device=logits.device,
+                dtype=torch.long,
+            )
             if not len(rows):
                 continue
-            ids = (self.numbers.integers if role in 'uv' else self.numbers.fractions).to(logits.device)
+            ids = (self.numbers.integers if role in 'uv' else self.numbers.fractions).to(
+                logits.device
+            )
             of = self.numbers.integer_of if role in 'uv' else self.numbers.fraction_of
             value = torch.tensor([of[int(x)] for x in labels[rows]])
             target = table[value].to(logits.device)
@@ -102,9 +124,11 @@ class SoftLabels:
         return torch.where(soft, pieces, loss)
 
 
-def pointer_distribution(target: PointerTarget, share: NDArray[np.float32], rows: int, cols: int,
-                         sigma: float = 0.7) -> NDArray[np.float32] | None:
-    """Return where to look as a distribution (N,) over patches: an object's mask, or a blob (sigma in patches) at a point.
+def pointer_distribution(
+    target: PointerTarget, share: NDArray[np.float32], rows: int, cols: int, sigma: float = 0.7
+) -> NDArray[np.float32] | None:
+    """Return where to look as a distribution (N,) over patches: an object's mask, or a blob (sigma
+    in patches) at a point.
 
     None when the object is not visible.
     """
@@ -114,7 +138,7 @@ def pointer_distribution(target: PointerTarget, share: NDArray[np.float32], rows
     assert target is not None
     u, v = target[0] / 1000 * cols - 0.5, target[1] / 1000 * rows - 0.5
     x, y = np.meshgrid(np.arange(cols), np.arange(rows))
-    blob = np.exp(-0.5 * ((x - u) ** 2 + (y - v) ** 2) / sigma ** 2).ravel() + 1e-9
+    blob = np.exp(-0.5 * ((x - u) ** 2 + (y - v) ** 2) / sigma**2).ravel() + 1e-9
     return (blob / blob.sum()).astype(np.float32)
 
 
@@ -124,7 +148,8 @@ class Batch:
 
     Attributes:
         ids: (Q, T).
-        rows, labels, roles: Flat positions q * T + t of the states that predict answer tokens, what they predict, its role.
+        rows, labels, roles: Flat positions q * T + t of the states that predict answer tokens,
+            what they predict, its role.
         pointer_rows: (K,) flat positions; ``pointer_target`` (K, N) distributions over patches.
     """
 
@@ -143,7 +168,7 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
     ids = torch.full((len(examples), width), PAD)
     where, labels, roles, question, pointer_rows, targets = [], [], [], [], [], []
     for q, e in enumerate(examples):
-        ids[q, :len(e.ids)] = torch.tensor(e.ids)
+        ids[q, : len(e.ids)] = torch.tensor(e.ids)
         for i in range(e.start, len(e.ids)):
             where.append(q * width + i - 1)
             labels.append(e.ids[i])
@@ -155,5 +180,12 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
                 pointer_rows.append(q * width + position)
                 targets.append(distribution)
     stacked = torch.from_numpy(np.stack(targets)) if targets else torch.zeros(0, rows * cols)
-    return Batch(ids, torch.tensor(where), torch.tensor(labels), roles, torch.tensor(question),
-                 torch.tensor(pointer_rows, dtype=torch.long), stacked)
+    return Batch(
+        ids,
+        torch.tensor(where),
+        torch.tensor(labels),
+        roles,
+        torch.tensor(question),
+        torch.tensor(pointer_rows, dtype=torch.long),
+        stacked,
+    )

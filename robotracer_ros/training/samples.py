@@ -41,14 +41,17 @@ class ImageBatch:
 def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
     """Add to a sample what its coordinate tuples point at.
 
-    An object where the tuple is its visible surface point; a place for goals and for a lone free spot; nothing for points
+    An object where the tuple is its visible surface point; a place for goals and for a lone free
+    spot; nothing for points
     in the air, which follow from the rest of the text.
     """
     index = {o.object.id: o.index for o in facts.objects}
     targets: list[PointerTarget] = []
     for k, mention in enumerate(sample.mentions):
         owner = index.get(mention.object_id) if mention.object_id is not None else None
-        if owner is not None and np.allclose(mention.world, facts.objects[owner].surface, atol=1e-6):
+        if owner is not None and np.allclose(
+            mention.world, facts.objects[owner].surface, atol=1e-6
+        ):
             targets.append(owner)
         elif k == len(sample.mentions) - 1:
             targets.append((mention.uvd[0], mention.uvd[1]))
@@ -67,7 +70,9 @@ def plain_questions(facts: SceneFacts, rng: np.random.Generator, n: int) -> list
         o = visible[int(rng.integers(len(visible)))]
         phrase = describe(facts, o.index, rng, 'train', depth=0)
         if phrase is not None and isinstance(phrase.expression, Filter):
-            pairs.append(TextPair(refer_prompt(phrase.text), write_answer([o.uvd]), (o.index,), 'refer'))
+            pairs.append(
+                TextPair(refer_prompt(phrase.text), write_answer([o.uvd]), (o.index,), 'refer')
+            )
     return pairs
 
 
@@ -81,7 +86,9 @@ class SampleStream:
         seed: Different for every rank and every start.
     """
 
-    def __init__(self, cache: SceneCache, config: SftConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    def __init__(
+        self, cache: SceneCache, config: SftConfig, tokenizer: PreTrainedTokenizerFast, seed: int
+    ) -> None:
         self._cache, self._config, self._tokenizer = cache, config, tokenizer
         self._numbers = NumberTokens(tokenizer)
         self._rng = np.random.default_rng(seed)
@@ -89,7 +96,9 @@ class SampleStream:
 
     def phase(self, step: int) -> Phase:
         """Return the phase of a step."""
-        return next(p for p in self._config.phases if step < p.until or p is self._config.phases[-1])
+        return next(
+            p for p in self._config.phases if step < p.until or p is self._config.phases[-1]
+        )
 
     def draw(self, step: int, split: Split = 'train') -> ImageBatch:
         """Return the next image with its questions."""
@@ -122,33 +131,55 @@ class SampleStream:
             depth = depth.copy()
             for _ in range(int(rng.integers(1, 12))):
                 y, x = int(rng.integers(0, depth.shape[0])), int(rng.integers(0, depth.shape[1]))
-                depth[y:y + int(rng.integers(4, 30)), x:x + int(rng.integers(4, 30))] = 0
-        return pack_image(image.rgb, depth if with_depth else None, scene.camera if with_rays else None,
-                          scene.world_from_camera if rng.random() >= config.drop_pose else None)
+                depth[y : y + int(rng.integers(4, 30)), x : x + int(rng.integers(4, 30))] = 0
+        return pack_image(
+            image.rgb,
+            depth if with_depth else None,
+            scene.camera if with_rays else None,
+            scene.world_from_camera if rng.random() >= config.drop_pose else None,
+        )
 
     def _ask(self, i: int, phase: Phase, split: Split) -> ImageBatch | None:
         rng, config = self._rng, self._config
         scene, image = self._cache.scene(i), self._cache.rendering(i)
         facts = SceneFacts(scene, image)
         if rng.random() < phase.long_share:
-            pairs = [text_pair(s, facts) for s in sample_questions(facts, rng, config.long_questions, split, phase.long)]
+            pairs = [
+                text_pair(s, facts)
+                for s in sample_questions(facts, rng, config.long_questions, split, phase.long)
+            ]
         else:
-            plain = int(rng.binomial(config.short_questions, phase.plain_share)) if phase.plain_share else 0
+            plain = (
+                int(rng.binomial(config.short_questions, phase.plain_share))
+                if phase.plain_share
+                else 0
+            )
             pairs = plain_questions(facts, rng, plain)
-            pairs += [text_pair(s, facts)
-                      for s in sample_questions(facts, rng, config.short_questions - len(pairs), split, phase.short)]
+            pairs += [
+                text_pair(s, facts)
+                for s in sample_questions(
+                    facts, rng, config.short_questions - len(pairs), split, phase.short
+                )
+            ]
         if not pairs:
             return None
         dense = dense_targets(scene, image)
         examples = [encode(self._tokenizer, self._numbers, p) for p in pairs]
         pixels = self._pixels(scene, image)
         rows, cols = image.rgb.shape[0] // 16, image.rgb.shape[1] // 16
-        return ImageBatch(pixels, collate(examples, dense.share, rows, cols), dense, float(np.log(facts.scale)),
-                          tuple(p.family for p in pairs))
+        return ImageBatch(
+            pixels,
+            collate(examples, dense.share, rows, cols),
+            dense,
+            float(np.log(facts.scale)),
+            tuple(p.family for p in pairs),
+        )
 
 
 def dense_tensors(*dense: DenseTargets) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return kind, color, size, values of images as a batch."""
-    kind, color, size, values = (torch.from_numpy(np.stack([getattr(d, name) for d in dense]))
-                                 for name in ('kind', 'color', 'size', 'values'))
+    kind, color, size, values = (
+        torch.from_numpy(np.stack([getattr(d, name) for d in dense]))
+        for name in ('kind', 'color', 'size', 'values')
+    )
     return kind, color, size, values

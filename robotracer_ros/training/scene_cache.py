@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered scenes on disk: an image costs 0.1 s to render and is asked hundreds of questions.
 
-A cache folder holds memory-mapped arrays that grow while training reads them, the scenes behind the pictures, and one JSON
-line per scene that is ready. The scenes are stored and not made again from their seeds, because a later generator makes
-other scenes from the same seeds. They are stored as a pickle: read only caches that you made yourself.
+A cache folder holds memory-mapped arrays that grow while training reads them, the scenes behind
+the pictures, and one JSON
+line per scene that is ready. The scenes are stored and not made again from their seeds, because a
+later generator makes
+other scenes from the same seeds. They are stored as a pickle: read only caches that you made
+yourself.
 """
 
 from __future__ import annotations
@@ -33,15 +36,21 @@ class SceneCache:
         first, capacity: Only needed to make a new cache.
     """
 
-    def __init__(self, folder: str | Path, first: int | None = None, capacity: int | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, first: int | None = None, capacity: int | None = None
+    ) -> None:
         self.folder = Path(folder)
         meta = self.folder / 'meta.json'
         mode = 'r+'
         if not meta.exists():
             if first is None or capacity is None:
-                raise FileNotFoundError(f'{self.folder} holds no scene cache (meta.json is missing)')
+                raise FileNotFoundError(
+                    f'{self.folder} holds no scene cache (meta.json is missing)'
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
-            meta.write_text(json.dumps({'first': first, 'capacity': capacity, 'width': WIDTH, 'height': HEIGHT}))
+            meta.write_text(
+                json.dumps({'first': first, 'capacity': capacity, 'width': WIDTH, 'height': HEIGHT})
+            )
             mode = 'w+'
         info = json.loads(meta.read_text())
         self.first, self.capacity = int(info['first']), int(info['capacity'])
@@ -65,15 +74,18 @@ class SceneCache:
         """Count the scenes that are ready; grows while another process renders."""
         if self._index.exists() and self._index.stat().st_size > self._read:
             text = self._index.read_text()
-            lines = text[:text.rfind('\n') + 1].splitlines()
+            lines = text[: text.rfind('\n') + 1].splitlines()
             self._offsets = [json.loads(line)['offset'] for line in lines]
             self._read = len(text.encode())
         return len(self._offsets)
 
     def rendering(self, i: int) -> Rendering:
         """Return the picture of seed ``first + i``."""
-        return Rendering(np.array(self._rgb[i]), self._depth[i].astype(np.float32) * DEPTH_STEP,
-                         self._seg[i].astype(np.int16))
+        return Rendering(
+            np.array(self._rgb[i]),
+            self._depth[i].astype(np.float32) * DEPTH_STEP,
+            self._seg[i].astype(np.int16),
+        )
 
     def seed(self, i: int) -> int:
         """Return the seed of picture i."""
@@ -109,10 +121,15 @@ class SceneCache:
 
 
 def main() -> None:
-    """Make or go on with a cache: ``python -m robotracer_ros.training.scene_cache FOLDER --first 10000 --count 8000``."""
+    """Make or go on with a cache.
+
+    ``python -m robotracer_ros.training.scene_cache FOLDER --first 10000 --count 8000``.
+    """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument('folder')
-    parser.add_argument('--first', type=int, default=10_000, help='seeds below 1000 are for evaluation')
+    parser.add_argument(
+        '--first', type=int, default=10_000, help='seeds below 1000 are for evaluation'
+    )
     parser.add_argument('--count', type=int, default=8_000)
     args = parser.parse_args()
     SceneCache(args.folder, args.first, args.count).fill()

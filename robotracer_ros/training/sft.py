@@ -1,9 +1,11 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Supervised fine-tuning: next-token loss with soft number labels, scale loss, pointer loss, dense patch loss.
+"""Supervised fine-tuning: next-token loss with soft number labels, scale loss, pointer loss, dense
+patch loss.
 
 An own loop and not ``transformers.Trainer``: a step holds one image with dozens of questions (see
-:mod:`robotracer_ros.tracer.model.packed`), which no collator of the Trainer can express. Several processes average
+:mod:`robotracer_ros.tracer.model.packed`), which no collator of the Trainer can express. Several
+processes average
 gradients (``torchrun --nproc-per-node 2 -m robotracer_ros.training.sft config.yaml``).
 """
 
@@ -27,34 +29,59 @@ from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.packed import packed_forward
-from robotracer_ros.tracer.model.tokenizer import EOS, IMAGE, PAD, SCALE, SPATIAL, NumberTokens, build_tokenizer
+from robotracer_ros.tracer.model.tokenizer import (
+    EOS,
+    IMAGE,
+    PAD,
+    SCALE,
+    SPATIAL,
+    NumberTokens,
+    build_tokenizer,
+)
 from robotracer_ros.training.config import SftConfig, load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss
 from robotracer_ros.training.evaluate import evaluate
 from robotracer_ros.training.examples import SoftLabels
+from robotracer_ros.training.initial import focus_text_heads
 from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
 
 
-def make_model(config: SftConfig, tokenizer: PreTrainedTokenizerFast) -> RoboTracerForConditionalGeneration:
+def make_model(
+    config: SftConfig, tokenizer: PreTrainedTokenizerFast
+) -> RoboTracerForConditionalGeneration:
     """Build the model with its number embeddings."""
     options = dict(config.model)
     text = dict(options.pop('text_config', {}))
     text['vocab_size'] = -(-len(tokenizer) // 64) * 64
     text |= {'pad_token_id': PAD, 'eos_token_id': EOS, 'bos_token_id': None}
     model_config = RoboTracerConfig(
-        text_config=text, image_token_id=IMAGE, spatial_token_id=SPATIAL, scale_token_id=SCALE,
-        dense_kinds=len(KIND_CLASSES), dense_colors=len(COLOR_CLASSES), pad_token_id=PAD, eos_token_id=EOS, **options)
+        text_config=text,
+        image_token_id=IMAGE,
+        spatial_token_id=SPATIAL,
+        scale_token_id=SCALE,
+        dense_kinds=len(KIND_CLASSES),
+        dense_colors=len(COLOR_CLASSES),
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        **options,
+    )
     model = RoboTracerForConditionalGeneration(model_config)
     with torch.no_grad():
         weight = model.get_input_embeddings().weight
         ids, rows = NumberTokens(tokenizer).embeddings(weight.shape[1], std=0.04)
         weight[ids] = rows
+    focus_text_heads(model)
     return model
 
 
-def image_loss(model: RoboTracerForConditionalGeneration, item: ImageBatch, labels: SoftLabels, config: SftConfig,
-               device: torch.device) -> tuple[Tensor, dict[str, float]]:
+def image_loss(
+    model: RoboTracerForConditionalGeneration,
+    item: ImageBatch,
+    labels: SoftLabels,
+    config: SftConfig,
+    device: torch.device,
+) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one image with its questions, and readable figures."""
     batch = item.batch
     out = packed_forward(model, item.pixels[None].to(device), batch.ids[None].to(device))
@@ -64,7 +91,8 @@ def image_loss(model: RoboTracerForConditionalGeneration, item: ImageBatch, labe
     answer = batch.labels.to(device)
     token_loss = labels.loss(logits, answer, batch.roles)
     questions = len(item.families)
-    # A mean over tokens within each question, a mean over questions, scaled by the root of the length: a long trace is
+    # A mean over tokens within each question, a mean over questions, scaled by the root of the
+    # length: a long trace is
     # worth more than a point, but not twenty times more.
     count = torch.bincount(batch.question, minlength=questions).float().to(device)
     weight = count.clamp(min=1).rsqrt()[batch.question.to(device)]
@@ -83,9 +111,11 @@ def image_loss(model: RoboTracerForConditionalGeneration, item: ImageBatch, labe
             on = (log_p.detach().exp() * (target > 1e-3)).sum(1)
             figures[f'ptr{k}'] = float(on.mean())
     error = out.log_scale[0] - item.log_scale
-    loss = loss + model.config.scale_loss_weight * error ** 2
+    loss = loss + model.config.scale_loss_weight * error**2
     figures['scale'] = float(error.detach().abs())
-    dense, seen = dense_loss(model.dense_head(out.visual), *(t.to(device) for t in dense_tensors(item.dense)))
+    dense, seen = dense_loss(
+        model.dense_head(out.visual), *(t.to(device) for t in dense_tensors(item.dense))
+    )
     figures |= {'dense': float(dense.detach()), 'both': seen['both'], 'kind': seen['kind']}
     return loss + config.dense_weight * dense, figures
 
@@ -102,7 +132,9 @@ class Run:
         local = int(os.environ.get('LOCAL_RANK', '0'))
         self.device = torch.device(f'cuda:{local}' if cuda else 'cpu')
         if config.precision not in ('fp32', 'tf32', 'bf16'):
-            raise InvalidParameterError(f"precision '{config.precision}': must be fp32, tf32 or bf16")
+            raise InvalidParameterError(
+                f"precision '{config.precision}': must be fp32, tf32 or bf16"
+            )
         if config.precision == 'tf32':
             torch.set_float32_matmul_precision('high')
         if self.world > 1:
@@ -116,31 +148,53 @@ class Run:
         rest = [p for n, p in self.model.named_parameters() if p.dim() < 2 or 'embed' in n]
         self.parameters = decay + rest
         self.optimizer = torch.optim.AdamW(
-            [{'params': decay, 'weight_decay': config.weight_decay}, {'params': rest, 'weight_decay': 0.0}],
-            lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-9)
+            [
+                {'params': decay, 'weight_decay': config.weight_decay},
+                {'params': rest, 'weight_decay': 0.0},
+            ],
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+            eps=1e-9,
+        )
         self.step, self.decay_from, self.seconds = 0, config.decay_at, 0.0
         self._resume()
         self.labels = SoftLabels(NumberTokens(self.tokenizer))
         self.train = _cache(config.train_cache, 10_000, config.train_scenes, self.rank)
         self.val = _cache(config.val_cache, 0, config.val_scenes, self.rank)
-        self.stream = SampleStream(self.train, config, self.tokenizer, seed=hash((config.seed, self.rank, self.step)) % 2 ** 31)
+        self.stream = SampleStream(
+            self.train,
+            config,
+            self.tokenizer,
+            seed=hash((config.seed, self.rank, self.step)) % 2**31,
+        )
 
     def _resume(self) -> None:
         state = self.folder / 'state.pt'
         if state.exists():
-            self.model.load_state_dict(_weights(self.folder / 'checkpoint' / 'model.safetensors', self.model))
+            self.model.load_state_dict(
+                _weights(self.folder / 'checkpoint' / 'model.safetensors', self.model)
+            )
             saved = torch.load(state, map_location=self.device, weights_only=True)
             self.optimizer.load_state_dict(saved['optimizer'])
-            self.step, self.decay_from, self.seconds = saved['step'], saved['decay_from'], saved['seconds']
+            self.step, self.decay_from, self.seconds = (
+                saved['step'],
+                saved['decay_from'],
+                saved['seconds'],
+            )
             self.say(f'resumed at step {self.step}')
         elif self.config.init_from:
             source = Path(self.config.init_from)
             source = source / 'model.safetensors' if source.is_dir() else source
-            found = _weights(source, self.model) if source.suffix == '.safetensors' else torch.load(source, weights_only=True)
-            own = self.model.state_dict()
-            fitting = {k: v for k, v in found.items() if k in own and own[k].shape == v.shape and 'language_model' not in k
-                       and 'lm_head' not in k} if source.suffix != '.safetensors' else found
+            found = _weights(source, self.model)
+            skip = (
+                ('language_model', 'lm_head', 'scale_decoder')
+                if self.config.init_encoders_only
+                else ()
+            )
+            fitting = {k: v for k, v in found.items() if not any(part in k for part in skip)}
             self.model.load_state_dict(fitting, strict=False)
+            if not any('language_model' in k for k in fitting):
+                focus_text_heads(self.model)
             self.say(f'{len(fitting)} tensors from {source}')
 
     def say(self, text: str) -> None:
@@ -149,7 +203,10 @@ class Run:
             print(text, flush=True)
 
     def learning_rate(self) -> float:
-        """Return the rate of this step: warm-up, constant, and a linear decay once it was asked for."""
+        """Return the rate of this step.
+
+        Warm-up, constant, and a linear decay once it was asked for.
+        """
         rate = self.config.learning_rate * min(1.0, (self.step + 1) / self.config.warmup)
         if self.decay_from is not None and self.step >= self.decay_from:
             rate *= max(0.0, 1 - (self.step - self.decay_from) / self.config.decay_steps)
@@ -158,14 +215,19 @@ class Run:
     def finished(self) -> bool:
         """Tell whether the run is over: ``max_steps`` reached, or the decay has ended."""
         over = self.config.max_steps is not None and self.step >= self.config.max_steps
-        return over or (self.decay_from is not None and self.step >= self.decay_from + self.config.decay_steps)
+        return over or (
+            self.decay_from is not None and self.step >= self.decay_from + self.config.decay_steps
+        )
 
     def one_step(self) -> dict[str, float]:
         """Take one optimiser step; return mean figures of this rank."""
         for group in self.optimizer.param_groups:
             group['lr'] = self.learning_rate()
         autocast: AbstractContextManager[Any] = (
-            torch.autocast(self.device.type, torch.bfloat16) if self.config.precision == 'bf16' else nullcontext())
+            torch.autocast(self.device.type, torch.bfloat16)
+            if self.config.precision == 'bf16'
+            else nullcontext()
+        )
         total: dict[str, list[float]] = {}
         self.optimizer.zero_grad(set_to_none=True)
         phase = self.stream.phase(self.step)
@@ -173,7 +235,10 @@ class Run:
             pixels, targets = self.stream.draw_images(phase.images)
             with autocast:
                 seen = self.model.model.visual_tokens(pixels.to(self.device))
-                loss, figures = dense_loss(self.model.dense_head(seen), *(t.to(self.device) for t in dense_tensors(*targets)))
+                loss, figures = dense_loss(
+                    self.model.dense_head(seen),
+                    *(t.to(self.device) for t in dense_tensors(*targets)),
+                )
             loss.backward()
             total = {k: [v] for k, v in figures.items()} | {'dense': [float(loss.detach())]}
         for _ in range(self.config.scenes_per_step if phase.short or phase.long else 0):
@@ -183,7 +248,9 @@ class Run:
             (loss / self.config.scenes_per_step).backward()
             long = any(f.startswith('trace') for f in item.families)
             for k, v in figures.items():
-                total.setdefault(f'{k}_t' if long and k in ('lm', 'u', 'ptr0', 'ptr1') else k, []).append(v)
+                total.setdefault(
+                    f'{k}_t' if long and k in ('lm', 'u', 'ptr0', 'ptr1') else k, []
+                ).append(v)
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         total['norm'] = [float(norm)]
@@ -195,15 +262,14 @@ class Run:
     def _average_gradients(self) -> None:
         if self.world == 1:
             return
-        flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in self.parameters])
+        # Every rank is in the same phase, so the same parameters have gradients everywhere.
+        used = [p for p in self.parameters if p.grad is not None]
+        flat = torch.cat([p.grad.flatten() for p in used if p.grad is not None])
         dist.all_reduce(flat)
         flat /= self.world
         at = 0
-        for p in self.parameters:
-            if p.grad is None:
-                at += p.numel()
-                continue
-            p.grad = flat[at:at + p.numel()].view_as(p)
+        for p in used:
+            p.grad = flat[at : at + p.numel()].view_as(p)
             at += p.numel()
 
     def agree(self) -> tuple[bool, bool]:
@@ -225,21 +291,36 @@ class Run:
         for file in new.iterdir():
             (self.folder / 'checkpoint').mkdir(exist_ok=True)
             file.replace(self.folder / 'checkpoint' / file.name)
-        state = {'optimizer': self.optimizer.state_dict(), 'step': self.step, 'decay_from': self.decay_from,
-                 'seconds': self.seconds}
+        state = {
+            'optimizer': self.optimizer.state_dict(),
+            'step': self.step,
+            'decay_from': self.decay_from,
+            'seconds': self.seconds,
+        }
         torch.save(state, self.folder / 'state.new')
         (self.folder / 'state.new').replace(self.folder / 'state.pt')
 
     def score(self) -> None:
-        """Decode on validation scenes and log the rates (rank 0; the others wait at the next gradient)."""
+        """Decode on validation scenes and log the rates (rank 0.
+
+        The others wait at the next gradient).
+        """
         phase = self.stream.phase(self.step)
         if self.rank or not (phase.short or phase.long):
             return
-        scores = evaluate(self.model, self.tokenizer, self.val, range(min(self.config.eval_scenes, len(self.val))),
-                          traces=1 if phase.long else 0, measures=2 if 'measure' in phase.short else 0)
+        scores = evaluate(
+            self.model,
+            self.tokenizer,
+            self.val,
+            range(min(self.config.eval_scenes, len(self.val))),
+            traces=1 if phase.long else 0,
+            measures=2 if 'measure' in phase.short else 0,
+        )
         summary = scores.summary()
         with (self.folder / 'scores.jsonl').open('a') as file:
-            file.write(json.dumps({'step': self.step, 'seconds': round(self.seconds)} | summary) + '\n')
+            file.write(
+                json.dumps({'step': self.step, 'seconds': round(self.seconds)} | summary) + '\n'
+            )
         for name, value in summary.items():
             self.say(f'   {name}: {value}')
 

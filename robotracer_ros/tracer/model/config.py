@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
@@ -52,14 +52,18 @@ class RoboTracerSpatialConfig(PreTrainedConfig):
 
 
 class RoboTracerConfig(PreTrainedConfig):
-    """Composition: vision encoder, spatial encoder, two projectors, Qwen2-class decoder, scale decoder.
+    """Composition: vision encoder, spatial encoder, two projectors, Qwen2-class decoder, scale
+    decoder.
 
     Attributes:
-        vision_config, spatial_config, text_config: Parts; dictionaries choose the class by ``model_type``.
+        vision_config, spatial_config, text_config: Parts; dictionaries choose the class by
+            ``model_type``.
         image_token_id, spatial_token_id, scale_token_id: Placeholders in the token sequence.
-        fuse_tokens: One token per patch position, the sum of both projections (tiny); False: an image sequence and a
+        fuse_tokens: One token per patch position, the sum of both projections (tiny); False: an
+            image sequence and a
             spatial sequence, as in the paper.
-        shared_image_position: All visual tokens take rotary position 0, so that their order says nothing and matching is
+        shared_image_position: All visual tokens take rotary position 0, so that their order says
+            nothing and matching is
             by content and by the Fourier features of (u, v, d).
         bidirectional_prefix: Visual tokens and ``<SCALE>`` see each other both ways.
         scale_loss_weight: Weight of ``(log s - log s*)^2``.
@@ -68,10 +72,14 @@ class RoboTracerConfig(PreTrainedConfig):
     """
 
     model_type = 'robotracer'
-    sub_configs = {'vision_config': AutoConfig, 'spatial_config': AutoConfig, 'text_config': AutoConfig}
-    vision_config: dict[str, Any] | PreTrainedConfig | None = None
-    spatial_config: dict[str, Any] | PreTrainedConfig | None = None
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    sub_configs: ClassVar[dict[str, Any]] = {
+        'vision_config': AutoConfig,
+        'spatial_config': AutoConfig,
+        'text_config': AutoConfig,
+    }
+    vision_config: Any = None
+    spatial_config: Any = None
+    text_config: Any = None
     image_token_id: int = 3
     spatial_token_id: int = 4
     scale_token_id: int = 5
@@ -100,7 +108,7 @@ class RoboTracerConfig(PreTrainedConfig):
     def visual_tokens(self) -> int:
         """Placeholder tokens of one image."""
         c = self.spatial_config
-        per_part = (c.image_height // c.patch_size) * (c.image_width // c.patch_size)  # type: ignore[union-attr]
+        per_part = (c.image_height // c.patch_size) * (c.image_width // c.patch_size)
         return per_part if self.fuse_tokens else 2 * per_part
 
 

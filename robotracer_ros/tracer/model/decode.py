@@ -1,6 +1,9 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Greedy decoding of several questions about one image: the prefix once, then tokens with a cache."""
+"""Greedy decoding of several questions about one image.
+
+The prefix once, then tokens with a cache.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,18 @@ def _prefix_ids(model: RoboTracerForConditionalGeneration, device: torch.device)
     config = model.config
     parts = [config.image_token_id] * config.visual_tokens
     if not config.fuse_tokens:
-        parts[config.visual_tokens // 2:] = [config.spatial_token_id] * (config.visual_tokens // 2)
+        parts[config.visual_tokens // 2 :] = [config.spatial_token_id] * (config.visual_tokens // 2)
     return torch.tensor([[*parts, config.scale_token_id]], device=device)
 
 
 @torch.inference_mode()
-def greedy(model: RoboTracerForConditionalGeneration, pixels: Tensor, prompts: Sequence[Sequence[int]], max_new: int,
-           check: Callable[[], None] | None = None) -> Decoded:
+def greedy(
+    model: RoboTracerForConditionalGeneration,
+    pixels: Tensor,
+    prompts: Sequence[Sequence[int]],
+    max_new: int,
+    check: Callable[[], None] | None = None,
+) -> Decoded:
     """Answer questions about one image.
 
     Args:
@@ -55,7 +63,9 @@ def greedy(model: RoboTracerForConditionalGeneration, pixels: Tensor, prompts: S
     check()
     ids = _prefix_ids(model, device)
     cache = DynamicCache()
-    first = model.model(input_ids=ids, pixel_values=pixels[None].to(device), past_key_values=cache, use_cache=True)
+    first = model.model(
+        input_ids=ids, pixel_values=pixels[None].to(device), past_key_values=cache, use_cache=True
+    )
     scale = float(model.log_scale(first.last_hidden_state, ids).exp())
     n, width = len(prompts), max(len(p) for p in prompts)
     if n > 1:
@@ -63,8 +73,8 @@ def greedy(model: RoboTracerForConditionalGeneration, pixels: Tensor, prompts: S
     text = torch.full((n, width), PAD, device=device)
     keep = torch.zeros((n, width), dtype=torch.long, device=device)
     for i, p in enumerate(prompts):
-        text[i, width - len(p):] = torch.tensor(list(p), device=device)
-        keep[i, width - len(p):] = 1
+        text[i, width - len(p) :] = torch.tensor(list(p), device=device)
+        keep[i, width - len(p) :] = 1
     mask = torch.cat([torch.ones((n, ids.shape[1]), dtype=torch.long, device=device), keep], dim=1)
     start = int(model.model.positions(ids)[0, -1])
     position = (keep.cumsum(1) + start).clamp(min=0)
@@ -74,7 +84,13 @@ def greedy(model: RoboTracerForConditionalGeneration, pixels: Tensor, prompts: S
     done = [False] * n
     for _ in range(max_new):
         check()
-        out = model.model(input_ids=text, attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True)
+        out = model.model(
+            input_ids=text,
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+        )
         logits = model.lm_head(out.last_hidden_state[:, -1])
         logits[:, placeholders] = float('-inf')
         chosen = logits.argmax(-1)

@@ -18,9 +18,22 @@ def quaternion_xyzw(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the unit quaternion (4,) with w >= 0 of a rotation matrix (3, 3)."""
     m = rotation
     # The largest eigenvector of Bar-Itzhack's matrix: stable for every rotation.
-    k = np.array([[m[0, 0] - m[1, 1] - m[2, 2], 0, 0, 0], [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0, 0],
-                  [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], 0],
-                  [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]]]) / 3
+    k = (
+        np.array(
+            [
+                [m[0, 0] - m[1, 1] - m[2, 2], 0, 0, 0],
+                [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0, 0],
+                [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], 0],
+                [
+                    m[2, 1] - m[1, 2],
+                    m[0, 2] - m[2, 0],
+                    m[1, 0] - m[0, 1],
+                    m[0, 0] + m[1, 1] + m[2, 2],
+                ],
+            ]
+        )
+        / 3
+    )
     q = np.linalg.eigh(k)[1][:, -1]
     return q if q[3] >= 0 else -q
 
@@ -30,20 +43,34 @@ def pose_vector(gravity_from_camera: NDArray[np.float64]) -> NDArray[np.float32]
     t = gravity_from_camera[:3, 3]
     length = float(np.linalg.norm(t))
     direction = t / length if length > 1e-9 else np.zeros(3)
-    return np.concatenate([quaternion_xyzw(gravity_from_camera[:3, :3]), direction,
-                           [np.log(length) if length > 1e-9 else 0.0]]).astype(np.float32)
+    return np.concatenate(
+        [
+            quaternion_xyzw(gravity_from_camera[:3, :3]),
+            direction,
+            [np.log(length) if length > 1e-9 else 0.0],
+        ]
+    ).astype(np.float32)
 
 
-def pack_image(rgb: NDArray[np.uint8], depth: NDArray[np.floating] | None = None, camera: CameraModel | None = None,
-               gravity_from_camera: NDArray[np.float64] | None = None, *, width: int = 320, height: int = 240) -> Tensor:
+def pack_image(
+    rgb: NDArray[np.uint8],
+    depth: NDArray[np.floating] | None = None,
+    camera: CameraModel | None = None,
+    gravity_from_camera: NDArray[np.float64] | None = None,
+    *,
+    width: int = 320,
+    height: int = 240,
+) -> Tensor:
     """Return packed pixels (15, height, width) of one image; absent inputs are zero planes.
 
     Args:
         rgb: (H, W, 3).
-        depth: (H', W') metres on the same view, 0 or NaN where invalid. Sampled, never blended across edges.
+        depth: (H', W') metres on the same view, 0 or NaN where invalid. Sampled, never blended
+            across edges.
         camera: Intrinsics at any size of the same view.
         gravity_from_camera: (4, 4).
-        width, height: Grid of the model.
+        width: Of the model grid.
+        height: Of the model grid.
     """
     planes = torch.zeros(PACKED_CHANNELS, height, width)
     if rgb.shape[:2] != (height, width):

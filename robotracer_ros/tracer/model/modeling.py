@@ -1,15 +1,17 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""RoboTracer: vision and spatial tokens in front of a stock Qwen2-class decoder, and a decoder of the metric scale.
+"""RoboTracer: vision and spatial tokens in front of a stock Qwen2-class decoder, and a decoder of
+the metric scale.
 
-Token layout: visual placeholders, ``<SCALE>``, then text. The structure (``self.model`` without heads, ``self.lm_head``,
+Token layout: visual placeholders, ``<SCALE>``, then text. The structure (``self.model`` without
+heads, ``self.lm_head``,
 ``base_model_prefix``) is what TRL and PEFT expect.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +21,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
 
-#: outputs of the auxiliary per-patch regression: du, dv (instance centre minus patch centre, 1/100 of the image), log
+#: outputs of the auxiliary per-patch regression: du, dv (instance centre minus patch centre, 1/100
+#: of the image), log
 #: depth at the instance centre, logs of the three sides of the instance
 DENSE_VALUES = 6
 
 
 @dataclass
 class RoboTracerOutput(ModelOutput):
-    """Output of :class:`RoboTracerForConditionalGeneration`; ``log_scale`` (B,) is the decoded log metric scale."""
+    """Output of :class:`RoboTracerForConditionalGeneration`.
+
+    ``log_scale`` (B,) is the decoded log metric scale.
+    """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
@@ -46,7 +52,7 @@ class RoboTracerPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    _no_split_modules = ['Block', 'ResidualConv', 'Qwen2DecoderLayer']
+    _no_split_modules: ClassVar[list[str]] = ['Block', 'ResidualConv', 'Qwen2DecoderLayer']
 
 
 class Projector(nn.Sequential):
@@ -70,34 +76,52 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the token embedding."""
         return self.language_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the token embedding."""
         self.language_model.set_input_embeddings(value)
 
     def get_decoder(self) -> nn.Module:
+        """Return the language model."""
         return self.language_model
 
     def visual_tokens(self, pixel_values: Tensor) -> Tensor:
         """Encode images: (B, C, H, W) packed pixels to (B, visual_tokens, width)."""
         rgb, geometry = unpack(pixel_values)
         vision = self.vision_tower(pixel_values=rgb.to(self.dtype)).last_hidden_state
-        vision, spatial = self.mm_projector(vision), self.spatial_projector(self.spatial_encoder(rgb, geometry))
+        vision, spatial = (
+            self.mm_projector(vision),
+            self.spatial_projector(self.spatial_encoder(rgb, geometry)),
+        )
         return vision + spatial if self.config.fuse_tokens else torch.cat([vision, spatial], dim=1)
 
     def is_visual(self, input_ids: Tensor) -> Tensor:
         """Mark placeholder positions."""
-        return (input_ids == self.config.image_token_id) | (input_ids == self.config.spatial_token_id)
+        return (input_ids == self.config.image_token_id) | (
+            input_ids == self.config.spatial_token_id
+        )
 
     def positions(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return rotary positions (B, T): visual tokens share one position when the configuration says so."""
-        counted = torch.ones_like(input_ids) if attention_mask is None else attention_mask[:, -input_ids.shape[1]:].long()
+        """Return rotary positions (B, T).
+
+        Visual tokens share one position when the configuration says so.
+        """
+        counted = (
+            torch.ones_like(input_ids)
+            if attention_mask is None
+            else attention_mask[:, -input_ids.shape[1] :].long()
+        )
         if self.config.shared_image_position:
             return (counted * ~self.is_visual(input_ids)).cumsum(1)
         return (counted.cumsum(1) - 1).clamp(min=0)
 
     def _mask(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Return the additive mask (B, 1, T, T) of a whole sequence: causal, the visual prefix bidirectional."""
+        """Return the additive mask (B, 1, T, T) of a whole sequence.
+
+        Causal, the visual prefix bidirectional.
+        """
         t = input_ids.shape[1]
         allowed = torch.ones(t, t, dtype=torch.bool, device=input_ids.device).tril()[None]
         if self.config.bidirectional_prefix:
@@ -105,16 +129,25 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
             allowed = allowed | (prefix[:, :, None] & prefix[:, None, :])
         if attention_mask is not None:
             allowed = allowed & attention_mask[:, None, :].bool()
-            # A padded row must see something, or its softmax is NaN and spoils the batch through gradients.
+            # A padded row must see something, or its softmax is NaN and spoils the batch through
+            # gradients.
             allowed = allowed | torch.eye(t, dtype=torch.bool, device=input_ids.device)
         # Additive and not boolean: eager attention adds the mask, SDPA takes both.
         mask = torch.zeros(allowed.shape, dtype=self.dtype, device=input_ids.device)
         mask = mask.masked_fill(~allowed, torch.finfo(self.dtype).min)
         return mask[:, None].expand(len(input_ids), 1, t, t)
 
-    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                position_ids: Tensor | None = None, past_key_values: Any = None, inputs_embeds: Tensor | None = None,
-                pixel_values: Tensor | None = None, **kwargs: Any) -> BaseModelOutputWithPast:
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Run tokens, with images at their placeholders on the first call."""
         first = past_key_values is None or past_key_values.get_seq_length() == 0
         mask: Any = attention_mask
         if input_ids is not None and first:
@@ -129,17 +162,26 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
                 visual = self.visual_tokens(pixel_values).to(inputs_embeds.dtype)
                 where = self.is_visual(input_ids)
                 if int(where.sum()) != visual.shape[0] * visual.shape[1]:
-                    raise ValueError(f'{int(where.sum())} visual placeholders for {visual.shape[0]} images of '
-                                     f'{visual.shape[1]} tokens')
+                    raise ValueError(
+                        f'{int(where.sum())} visual placeholders for {visual.shape[0]} images of '
+                        f'{visual.shape[1]} tokens'
+                    )
                 inputs_embeds = inputs_embeds.masked_scatter(where[..., None], visual)
-        return self.language_model(attention_mask=mask, position_ids=position_ids, past_key_values=past_key_values,
-                                   inputs_embeds=inputs_embeds, **kwargs)
+        return self.language_model(
+            attention_mask=mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
 
 
 class RoboTracerForConditionalGeneration(RoboTracerPreTrainedModel, GenerationMixin):
     """The whole model with language head and scale decoder."""
 
-    _tied_weights_keys = {'lm_head.weight': 'model.language_model.embed_tokens.weight'}
+    _tied_weights_keys: ClassVar[dict[str, str]] = {
+        'lm_head.weight': 'model.language_model.embed_tokens.weight'
+    }
 
     def __init__(self, config: RoboTracerConfig) -> None:
         super().__init__(config)
@@ -148,52 +190,107 @@ class RoboTracerForConditionalGeneration(RoboTracerPreTrainedModel, GenerationMi
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         self.scale_decoder = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         if config.dense_kinds:
-            # What a patch shows; also a useful output of its own. Trained together, never needed for text.
-            self.dense_head = nn.Linear(width, config.dense_kinds + config.dense_colors + 3 + DENSE_VALUES)
+            # What a patch shows; also a useful output of its own. Trained together, never needed
+            # for text.
+            self.dense_head = nn.Linear(
+                width, config.dense_kinds + config.dense_colors + 3 + DENSE_VALUES
+            )
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
+        """Return the language head."""
         return self.lm_head
 
     def log_scale(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
         """Decode the log metric scale (B,) at each row's ``<SCALE>``; NaN in rows without one."""
         where = input_ids == self.config.scale_token_id
         at = where.float().argmax(1)
-        value = self.scale_decoder(hidden[torch.arange(len(hidden), device=hidden.device), at]).squeeze(-1).float()
+        value = (
+            self.scale_decoder(hidden[torch.arange(len(hidden), device=hidden.device), at])
+            .squeeze(-1)
+            .float()
+        )
         return torch.where(where.any(1), value, torch.full_like(value, float('nan')))
 
-    def forward(self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-                position_ids: Tensor | None = None, past_key_values: Any = None, inputs_embeds: Tensor | None = None,
-                labels: Tensor | None = None, pixel_values: Tensor | None = None,
-                log_scale_labels: Tensor | None = None, logits_to_keep: int | Tensor = 0,
-                num_items_in_batch: Tensor | None = None, **kwargs: Any) -> RoboTracerOutput:
-        out = self.model(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
-                         past_key_values=past_key_values, inputs_embeds=inputs_embeds, pixel_values=pixel_values, **kwargs)
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        log_scale_labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        num_items_in_batch: Tensor | None = None,
+        **kwargs: Any,
+    ) -> RoboTracerOutput:
+        """Run the model; with ``labels`` the loss is next-token plus weighted scale loss."""
+        out = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            pixel_values=pixel_values,
+            **kwargs,
+        )
         hidden = out.last_hidden_state
-        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) and logits_to_keep else slice(None)
+        keep = (
+            slice(-logits_to_keep, None)
+            if isinstance(logits_to_keep, int) and logits_to_keep
+            else slice(None)
+        )
         logits = self.lm_head(hidden[:, keep])
-        scale = self.log_scale(hidden, input_ids) if pixel_values is not None and input_ids is not None else None
+        scale = (
+            self.log_scale(hidden, input_ids)
+            if pixel_values is not None and input_ids is not None
+            else None
+        )
         loss = None
         if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size,
-                                      num_items_in_batch=num_items_in_batch)
+            loss = self.loss_function(
+                logits=logits,
+                labels=labels,
+                vocab_size=self.config.text_config.vocab_size,
+                num_items_in_batch=num_items_in_batch,
+            )
             if log_scale_labels is not None and scale is not None:
                 known = ~torch.isnan(scale) & ~torch.isnan(log_scale_labels)
                 error = torch.where(known, scale - log_scale_labels.detach(), 0.0) ** 2
                 loss = loss + self.config.scale_loss_weight * error.sum() / known.sum().clamp(min=1)
-        return RoboTracerOutput(loss=loss, logits=logits, past_key_values=out.past_key_values,
-                                hidden_states=out.hidden_states, attentions=out.attentions, log_scale=scale,
-                                last_hidden_state=hidden)
+        return RoboTracerOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=out.past_key_values,
+            hidden_states=out.hidden_states,
+            attentions=out.attentions,
+            log_scale=scale,
+            last_hidden_state=hidden,
+        )
 
-    def prepare_inputs_for_generation(self, input_ids: Tensor, past_key_values: Any = None,
-                                      attention_mask: Tensor | None = None, inputs_embeds: Tensor | None = None,
-                                      is_first_iteration: bool = False, **kwargs: Any) -> dict[str, Any]:
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        past_key_values: Any = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        is_first_iteration: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Give ``generate`` shared image positions; pixels go in once while a cache is used."""
         inputs = super().prepare_inputs_for_generation(
-            input_ids, past_key_values=past_key_values, attention_mask=attention_mask, inputs_embeds=inputs_embeds,
-            is_first_iteration=is_first_iteration, **kwargs)
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
         if inputs.get('input_ids') is not None:
             positions = self.model.positions(input_ids, attention_mask)
-            inputs['position_ids'] = positions[:, -inputs['input_ids'].shape[1]:]
+            inputs['position_ids'] = positions[:, -inputs['input_ids'].shape[1] :]
         if not is_first_iteration and kwargs.get('use_cache', True):
             inputs.pop('pixel_values', None)
         return inputs

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many questions about one image in one pass.
 
-The visual prefix does not see the text, so it is computed once per image and every question attends to its keys and values:
-a question costs its own 20 to 150 tokens instead of 300 more. The decoder's own modules are used layer by layer; a test
+The visual prefix does not see the text, so it is computed once per image and every question
+attends to its keys and values:
+a question costs its own 20 to 150 tokens instead of 300 more. The decoder's own modules are used
+layer by layer; a test
 compares the result with the plain forward.
 """
 
@@ -27,7 +29,8 @@ class PackedOutput:
         visual: (B, P, D) visual tokens as they enter the decoder.
         log_scale: (B,) decoded log metric scale.
         hidden: (B, Q, T, D) last hidden states of the text, normalised; None without questions.
-        pointers: Per supervised (layer, head): (B, Q * T, P) logits over the visual tokens and (B, Q * T) log of the
+        pointers: Per supervised (layer, head): (B, Q * T, P) logits over the visual tokens and (B,
+            Q * T) log of the
             whole softmax denominator.
     """
 
@@ -37,8 +40,12 @@ class PackedOutput:
     pointers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
 
-def packed_forward(model: RoboTracerForConditionalGeneration, pixel_values: Tensor, questions: Tensor | None = None,
-                   visual: Tensor | None = None) -> PackedOutput:
+def packed_forward(
+    model: RoboTracerForConditionalGeneration,
+    pixel_values: Tensor,
+    questions: Tensor | None = None,
+    visual: Tensor | None = None,
+) -> PackedOutput:
     """Run images and the questions about them.
 
     Args:
@@ -56,7 +63,9 @@ def packed_forward(model: RoboTracerForConditionalGeneration, pixel_values: Tens
     b, p, d = visual.shape
     scale = embed.weight[config.scale_token_id].expand(b, 1, d)
     prefix = torch.cat([visual.to(scale.dtype), scale], dim=1)
-    prefix_position = torch.cat([torch.zeros(p, dtype=torch.long), torch.ones(1, dtype=torch.long)]).to(prefix.device)[None]
+    prefix_position = torch.cat(
+        [torch.zeros(p, dtype=torch.long), torch.ones(1, dtype=torch.long)]
+    ).to(prefix.device)[None]
     rotary_prefix = lm.rotary_emb(prefix, prefix_position)
     text, rotary_text, causal = None, None, None
     q_n = t = 0
@@ -111,8 +120,8 @@ def packed_forward(model: RoboTracerForConditionalGeneration, pixel_values: Tens
         weights = logits.softmax(-1)
         for head in wanted.get(i, ()):
             out.pointers.append((seen[:, head, :, :p], logits[:, head].logsumexp(-1)))
-        from_prefix = (weights[..., :p + 1] @ value).view(b, h, q_n, t, heads).transpose(1, 2)
-        own_weights = weights[..., p + 1:].reshape(b, h, q_n, t, t).transpose(1, 2)
+        from_prefix = (weights[..., : p + 1] @ value).view(b, h, q_n, t, heads).transpose(1, 2)
+        own_weights = weights[..., p + 1 :].reshape(b, h, q_n, t, t).transpose(1, 2)
         mixed = from_prefix + own_weights @ tv.view(b, q_n, h, t, heads)
         text = text + attention.o_proj(mixed.transpose(2, 3).reshape(b * q_n, t, -1))
         text = text + layer.mlp(layer.post_attention_layernorm(text))

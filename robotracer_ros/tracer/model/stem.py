@@ -20,13 +20,15 @@ class ResidualConv(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add the convolved image."""
         return x + self.conv(F.gelu(self.norm(x)))
 
 
 class ConvStem(nn.Module):
     """(B, in, H, W) to tokens (B, H/16 * W/16, out) in row-major order.
 
-    Convolutions instead of one linear patch projection: at small scale they learn shape and colour of a 20-pixel thing in
+    Convolutions instead of one linear patch projection: at small scale they learn shape and colour
+        of a 20-pixel thing in
     minutes, which a ViT does not.
     """
 
@@ -34,11 +36,18 @@ class ConvStem(nn.Module):
         super().__init__()
         a, b = channels
         self.net = nn.Sequential(
-            nn.Conv2d(in_channels, a, 4, 4), ResidualConv(a),
-            nn.Conv2d(a, b, 2, 2), ResidualConv(b), ResidualConv(b),
-            nn.Conv2d(b, out_channels, 2, 2), ResidualConv(out_channels), ResidualConv(out_channels))
+            nn.Conv2d(in_channels, a, 4, 4),
+            ResidualConv(a),
+            nn.Conv2d(a, b, 2, 2),
+            ResidualConv(b),
+            ResidualConv(b),
+            nn.Conv2d(b, out_channels, 2, 2),
+            ResidualConv(out_channels),
+            ResidualConv(out_channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the tokens."""
         return self.net(x).flatten(2).transpose(1, 2)
 
 
@@ -53,8 +62,13 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Mix (B, N, width) tokens."""
         b, n, d = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(self.norm1(x))
+            .view(b, n, 3, self.heads, d // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
         x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 

@@ -29,11 +29,29 @@ def micro(**options: object) -> RoboTracerForConditionalGeneration:
     size = {'image_height': HEIGHT, 'image_width': WIDTH}
     config = RoboTracerConfig(
         vision_config={'hidden_size': 16, 'stem_channels': [8, 8], **size},
-        spatial_config={'hidden_size': 16, 'stem_channels': [8, 8], 'num_hidden_layers': 1, 'num_attention_heads': 2,
-                        'intermediate_size': 16, **size},
-        text_config={'model_type': 'qwen2', 'hidden_size': 32, 'intermediate_size': 32, 'num_hidden_layers': 3,
-                     'num_attention_heads': 4, 'num_key_value_heads': 2, 'vocab_size': 64, 'max_position_embeddings': 256},
-        pointer_heads=[[1, 0], [1, 2]], pad_token_id=0, eos_token_id=1, **options)
+        spatial_config={
+            'hidden_size': 16,
+            'stem_channels': [8, 8],
+            'num_hidden_layers': 1,
+            'num_attention_heads': 2,
+            'intermediate_size': 16,
+            **size,
+        },
+        text_config={
+            'model_type': 'qwen2',
+            'hidden_size': 32,
+            'intermediate_size': 32,
+            'num_hidden_layers': 3,
+            'num_attention_heads': 4,
+            'num_key_value_heads': 2,
+            'vocab_size': 64,
+            'max_position_embeddings': 256,
+        },
+        pointer_heads=[[1, 0], [1, 2]],
+        pad_token_id=0,
+        eos_token_id=1,
+        **options,
+    )
     model = RoboTracerForConditionalGeneration(config).eval()
     with torch.no_grad():  # larger than the usual initialisation, so that a wrong mask shows
         for p in model.model.language_model.parameters():
@@ -47,8 +65,14 @@ def image(seed: int = 0) -> torch.Tensor:
     rng = np.random.default_rng(seed)
     pose = np.eye(4)
     pose[:3, 3] = (0.3, 0.1, 0.9)
-    return pack_image(rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8), rng.uniform(0.5, 2.0, (HEIGHT, WIDTH)),
-                      CameraModel(WIDTH, HEIGHT, 60, 60, 31.5, 23.5), pose, width=WIDTH, height=HEIGHT)
+    return pack_image(
+        rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8),
+        rng.uniform(0.5, 2.0, (HEIGHT, WIDTH)),
+        CameraModel(WIDTH, HEIGHT, 60, 60, 31.5, 23.5),
+        pose,
+        width=WIDTH,
+        height=HEIGHT,
+    )
 
 
 def whole(questions: torch.Tensor) -> torch.Tensor:
@@ -65,8 +89,10 @@ def test_packed_questions_equal_plain_forward() -> None:
         packed = packed_forward(model, pixels, questions)
         assert packed.hidden is not None
         for b in range(2):
-            plain = model(input_ids=whole(questions[b]), pixel_values=pixels[b:b + 1].expand(5, -1, -1, -1))
-            assert torch.allclose(packed.hidden[b], plain.last_hidden_state[:, N + 1:], atol=1e-4)
+            plain = model(
+                input_ids=whole(questions[b]), pixel_values=pixels[b : b + 1].expand(5, -1, -1, -1)
+            )
+            assert torch.allclose(packed.hidden[b], plain.last_hidden_state[:, N + 1 :], atol=1e-4)
             assert torch.allclose(packed.log_scale[b], plain.log_scale, atol=1e-5)
 
 
@@ -75,10 +101,14 @@ def test_pointer_logits_are_the_attention_of_the_named_heads() -> None:
     questions = torch.randint(6, 64, (1, 3, 5))
     with torch.no_grad():
         packed = packed_forward(model, image()[None], questions)
-        plain = model(input_ids=whole(questions[0]), pixel_values=image()[None].expand(3, -1, -1, -1), output_attentions=True)
+        plain = model(
+            input_ids=whole(questions[0]),
+            pixel_values=image()[None].expand(3, -1, -1, -1),
+            output_attentions=True,
+        )
     for (scores, total), head in zip(packed.pointers, (0, 2), strict=True):
         seen = (scores - total[..., None]).exp().view(3, 5, N)
-        assert torch.allclose(seen, plain.attentions[1][:, head, N + 1:, :N], atol=1e-5)
+        assert torch.allclose(seen, plain.attentions[1][:, head, N + 1 :, :N], atol=1e-5)
 
 
 def test_visual_tokens_see_each_other_and_text_is_causal() -> None:
@@ -100,13 +130,18 @@ def test_generation_with_and_without_cache_and_by_own_loop() -> None:
     model = micro()
     pixels = image()[None]
     prompt = torch.randint(6, 64, (1, 5))
-    options = {'input_ids': whole(prompt), 'pixel_values': pixels, 'max_new_tokens': 12, 'do_sample': False,
-               'suppress_tokens': [IMAGE, SPATIAL, SCALE]}
+    options = {
+        'input_ids': whole(prompt),
+        'pixel_values': pixels,
+        'max_new_tokens': 12,
+        'do_sample': False,
+        'suppress_tokens': [IMAGE, SPATIAL, SCALE],
+    }
     cached, plain = model.generate(**options), model.generate(**options, use_cache=False)
     assert torch.equal(cached, plain)
     own = greedy(model, pixels[0], [prompt[0].tolist()], 12).tokens[0]
-    expected = cached[0, N + 6:].tolist()
-    assert own == (expected[:expected.index(1)] if 1 in expected else expected)
+    expected = cached[0, N + 6 :].tolist()
+    assert own == (expected[: expected.index(1)] if 1 in expected else expected)
 
 
 def test_answers_do_not_depend_on_the_other_questions() -> None:
@@ -119,7 +154,9 @@ def test_answers_do_not_depend_on_the_other_questions() -> None:
 def test_save_and_load(tmp_path: Path) -> None:
     model = micro(dense_kinds=3, dense_colors=2)
     model.save_pretrained(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != '.json') == ['model.safetensors']
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != '.json') == [
+        'model.safetensors'
+    ]
     assert isinstance(AutoConfig.from_pretrained(tmp_path), RoboTracerConfig)
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path)
     ids = whole(torch.randint(6, 64, (1, 6)))
@@ -150,7 +187,11 @@ def test_scale_is_the_mean_distance_of_valid_points() -> None:
     camera = CameraModel(WIDTH, HEIGHT, 60, 60, 31.5, 23.5)
     depth = np.zeros((HEIGHT, WIDTH), np.float32)
     depth[10, 20], depth[30, 50] = 1.0, 2.0
-    _, geometry = unpack(pack_image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), depth, camera, width=WIDTH, height=HEIGHT)[None])
+    _, geometry = unpack(
+        pack_image(
+            np.zeros((HEIGHT, WIDTH, 3), np.uint8), depth, camera, width=WIDTH, height=HEIGHT
+        )[None]
+    )
     points = camera.depth_to_points(depth)
     expected = np.nanmean(np.linalg.norm(points, axis=-1))
     assert float(metric_scale(geometry)[0]) == pytest.approx(expected, rel=1e-5)
@@ -171,9 +212,16 @@ def test_pose_vector_keeps_gravity() -> None:
 def test_any_resolution_is_the_same_view() -> None:
     camera = CameraModel(2 * WIDTH, 2 * HEIGHT, 120, 120, 63.5, 47.5)
     depth = np.full((2 * HEIGHT, 2 * WIDTH), 1.5, np.float32)
-    big = pack_image(np.full((2 * HEIGHT, 2 * WIDTH, 3), 90, np.uint8), depth, camera, width=WIDTH, height=HEIGHT)
-    small = pack_image(np.full((HEIGHT, WIDTH, 3), 90, np.uint8), depth[::2, ::2], camera.resized(WIDTH, HEIGHT),
-                       width=WIDTH, height=HEIGHT)
+    big = pack_image(
+        np.full((2 * HEIGHT, 2 * WIDTH, 3), 90, np.uint8), depth, camera, width=WIDTH, height=HEIGHT
+    )
+    small = pack_image(
+        np.full((HEIGHT, WIDTH, 3), 90, np.uint8),
+        depth[::2, ::2],
+        camera.resized(WIDTH, HEIGHT),
+        width=WIDTH,
+        height=HEIGHT,
+    )
     assert torch.allclose(big, small, atol=1e-6)
 
 

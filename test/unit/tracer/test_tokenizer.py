@@ -12,8 +12,10 @@ from robotracer_ros.tracer.model.tokenizer import SPECIAL, NumberTokens, build_t
 from robotracer_ros.tracer.prompts import lift_prompt, measure_prompt, refer_prompt, trace_prompt
 
 TOKENIZER = build_tokenizer()
-ANSWER = ('<think>\n[Scale] [Scene]: 1.498\n[Referring] [the leftmost tray]: [(369, 0, 1.037)]\n[Measuring] [the distance to '
-          'move]: 14.000 centimeters\n</think>\n<answer>[(466, 458, 1.095), (1000, 7, 0.099)]</answer>')
+ANSWER = (
+    '<think>\n[Scale] [Scene]: 1.498\n[Referring] [the leftmost tray]: [(369, 0, 1.037)]\n[Measuring] [the distance to '
+    'move]: 14.000 centimeters\n</think>\n<answer>[(466, 458, 1.095), (1000, 7, 0.099)]</answer>'
+)
 
 
 def test_every_number_is_one_token() -> None:
@@ -32,8 +34,19 @@ def test_roles() -> None:
     ids = TOKENIZER.encode(ANSWER, add_special_tokens=False)
     roles = NumberTokens(TOKENIZER).roles(ids)
     found = [(r, TOKENIZER.decode([i])) for r, i in zip(roles, ids, strict=True) if r]
-    assert found == [('f', '498'), ('u', '369'), ('v', '0'), ('d', '037'), ('f', '000'), ('u', '466'), ('v', '458'),
-                     ('d', '095'), ('u', '1000'), ('v', '7'), ('d', '099')]
+    assert found == [
+        ('f', '498'),
+        ('u', '369'),
+        ('v', '0'),
+        ('d', '037'),
+        ('f', '000'),
+        ('u', '466'),
+        ('v', '458'),
+        ('d', '095'),
+        ('u', '1000'),
+        ('v', '7'),
+        ('d', '099'),
+    ]
 
 
 def test_prompts_are_unchanged_and_their_fixed_parts_cheap() -> None:

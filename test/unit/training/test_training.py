@@ -15,11 +15,26 @@ from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.decode import greedy, question_ids
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.packed import packed_forward
-from robotracer_ros.tracer.model.tokenizer import EOS, IMAGE, PAD, SCALE, SPATIAL, NumberTokens, build_tokenizer
+from robotracer_ros.tracer.model.tokenizer import (
+    EOS,
+    IMAGE,
+    PAD,
+    SCALE,
+    SPATIAL,
+    NumberTokens,
+    build_tokenizer,
+)
 from robotracer_ros.training.config import load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss, dense_targets
 from robotracer_ros.training.evaluate import Rate
-from robotracer_ros.training.examples import SoftLabels, TextPair, collate, encode, pointer_distribution
+from robotracer_ros.training.examples import (
+    SoftLabels,
+    TextPair,
+    collate,
+    encode,
+    pointer_distribution,
+)
+from robotracer_ros.training.initial import focus_text_heads
 from robotracer_ros.training.samples import dense_tensors
 
 TOKENIZER = build_tokenizer()
@@ -27,12 +42,14 @@ NUMBERS = NumberTokens(TOKENIZER)
 
 
 def test_pointers_stand_before_the_first_coordinate() -> None:
-    pair = TextPair('Point to it', '<answer>[(100, 200, 0.500), (300, 400, 1.500)]</answer>', (2, None))
+    pair = TextPair(
+        'Point to it', '<answer>[(100, 200, 0.500), (300, 400, 1.500)]</answer>', (2, None)
+    )
     example = encode(TOKENIZER, NUMBERS, pair)
-    (position, target), = example.pointers
+    ((position, target),) = example.pointers
     assert target == 2
     assert TOKENIZER.decode([example.ids[position + 1]]) == '100'
-    assert '100' not in TOKENIZER.decode(example.ids[:position + 1])
+    assert '100' not in TOKENIZER.decode(example.ids[: position + 1])
 
 
 def test_targets_must_match_the_tuples() -> None:
@@ -71,7 +88,9 @@ def test_dense_targets_follow_the_segmentation() -> None:
     scene = generate_scene(3)
     segmentation = np.full((240, 320), -2, np.int16)
     segmentation[32:64, 48:80] = 1
-    image = Rendering(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), 1.2, np.float32), segmentation)
+    image = Rendering(
+        np.zeros((240, 320, 3), np.uint8), np.full((240, 320), 1.2, np.float32), segmentation
+    )
     t = dense_targets(scene, image)
     own = [2 * 20 + 3, 2 * 20 + 4, 3 * 20 + 3, 3 * 20 + 4]
     assert np.flatnonzero(t.color >= 0).tolist() == own
@@ -85,7 +104,7 @@ def test_dense_targets_follow_the_segmentation() -> None:
     perfect[0, torch.arange(300), torch.from_numpy(t.kind)] = 20
     for i in own:
         perfect[0, i, k + t.color[i]] = perfect[0, i, k + c + t.size[i]] = 20
-        perfect[0, i, k + c + 3:] = torch.from_numpy(t.values[i])
+        perfect[0, i, k + c + 3 :] = torch.from_numpy(t.values[i])
     loss, figures = dense_loss(perfect, *dense_tensors(t))
     assert float(loss) < 1e-4 and figures['both'] == 1.0
 
@@ -107,30 +126,55 @@ def test_micro_model_learns_to_point_by_name() -> None:
     """Two names, two places in one picture: after training, greedy decoding answers each with its own place."""
     torch.manual_seed(0)
     size = {'image_height': 32, 'image_width': 64}
-    model = RoboTracerForConditionalGeneration(RoboTracerConfig(
-        vision_config={'hidden_size': 16, 'stem_channels': [8, 8], **size},
-        spatial_config={'hidden_size': 16, 'stem_channels': [8, 8], 'num_hidden_layers': 1, 'num_attention_heads': 2,
-                        'intermediate_size': 16, **size},
-        text_config={'model_type': 'qwen2', 'hidden_size': 32, 'intermediate_size': 32, 'num_hidden_layers': 2,
-                     'num_attention_heads': 2, 'num_key_value_heads': 2, 'vocab_size': 64 * (len(TOKENIZER) // 64 + 1),
-                     'max_position_embeddings': 256},
-        image_token_id=IMAGE, spatial_token_id=SPATIAL, scale_token_id=SCALE, pointer_heads=[[1, 0]], pad_token_id=PAD,
-        eos_token_id=EOS))
+    model = RoboTracerForConditionalGeneration(
+        RoboTracerConfig(
+            vision_config={'hidden_size': 16, 'stem_channels': [8, 8], **size},
+            spatial_config={
+                'hidden_size': 16,
+                'stem_channels': [8, 8],
+                'num_hidden_layers': 1,
+                'num_attention_heads': 2,
+                'intermediate_size': 16,
+                **size,
+            },
+            text_config={
+                'model_type': 'qwen2',
+                'hidden_size': 32,
+                'intermediate_size': 32,
+                'num_hidden_layers': 2,
+                'num_attention_heads': 2,
+                'num_key_value_heads': 2,
+                'vocab_size': 64 * (len(TOKENIZER) // 64 + 1),
+                'max_position_embeddings': 256,
+            },
+            image_token_id=IMAGE,
+            spatial_token_id=SPATIAL,
+            scale_token_id=SCALE,
+            pointer_heads=[[1, 0]],
+            pad_token_id=PAD,
+            eos_token_id=EOS,
+        )
+    )
+    focus_text_heads(model)
     pixels = torch.zeros(15, 32, 64)
     pixels[0, :16, :16], pixels[2, 16:, 48:] = 1, 1
     share = np.zeros((2, 8), np.float32)
     share[0, 0], share[1, 7] = 1, 1
-    pairs = [TextPair('Point to the red mug', '<answer>[(125, 250, 0.500)]</answer>', (0,)),
-             TextPair('Point to the blue box', '<answer>[(875, 750, 1.250)]</answer>', (1,))]
+    pairs = [
+        TextPair('Point to the red mug', '<answer>[(125, 250, 0.500)]</answer>', (0,)),
+        TextPair('Point to the blue box', '<answer>[(875, 750, 1.250)]</answer>', (1,)),
+    ]
     batch = collate([encode(TOKENIZER, NUMBERS, p) for p in pairs], share, 2, 4)
     labels = SoftLabels(NUMBERS, sigma_uv=0.3, sigma_d=0.3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(130):
         out = packed_forward(model, pixels[None], batch.ids[None])
         assert out.hidden is not None
         logits = model.lm_head(out.hidden.flatten(0, 2)[batch.rows])
         scores, total = out.pointers[0]
-        log_p = scores.flatten(0, 1)[batch.pointer_rows] - total.flatten()[batch.pointer_rows][:, None]
+        log_p = (
+            scores.flatten(0, 1)[batch.pointer_rows] - total.flatten()[batch.pointer_rows][:, None]
+        )
         pointer = -(batch.pointer_target * log_p).sum(1).mean()
         loss = labels.loss(logits, batch.labels, batch.roles).mean() + pointer
         optimizer.zero_grad()
