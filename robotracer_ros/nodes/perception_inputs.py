@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -90,9 +90,14 @@ class CameraInputs:
             events = SubscriptionEventCallbacks(
                 incompatible_qos=lambda info, n=name: self._on_incompatible(n, info),
                 message_lost=lambda info, n=name: self._on_lost(n, info))
-            subscription = self._node.create_subscription(
-                _TYPES[name], text(f'{name}.topic'), lambda msg, n=name: self._on_message(n, msg),
-                qos, callback_group=self._group, event_callbacks=events)
+            arguments: Any = (_TYPES[name], text(f'{name}.topic'),
+                              lambda msg, n=name: self._on_message(n, msg), qos)
+            try:
+                subscription = self._node.create_subscription(
+                    *arguments, callback_group=self._group, event_callbacks=events)
+            except UnsupportedEventTypeError:  # another middleware: less is known, all works
+                subscription = self._node.create_subscription(
+                    *arguments, callback_group=self._group)
             self._inputs[name] = _Input(subscription.topic_name, subscription, Meter())
 
     def close(self) -> None:

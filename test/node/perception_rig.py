@@ -59,6 +59,7 @@ class Rig:
     """Everything a test needs; close it."""
 
     def __init__(self, answers, *, start=True, **parameters):
+        self.answers = answers
         defaults = {
             'tracer.plugin': 'replay', 'tracer.replay.path': str(answers), 'max_age_s': 30.0,
             'input_wait_s': 20.0, 'diagnostics.period_s': 0.1, 'tf.timeout_s': 0.1,

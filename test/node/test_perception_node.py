@@ -14,6 +14,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Duration
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from perception_rig import (
     CAMERA,
     DEPTH,
@@ -293,6 +295,27 @@ def test_cleanup_frees_the_model_and_everything_can_start_again(make_rig, probe)
         gc.collect()
         assert len(probe.instances) == 0
         rig.status('tracer', 'model', '')
+
+
+def test_a_lifecycle_manager_can_run_it(make_rig):
+    rig = make_rig(start=False, **{'tracer.replay.path': 'nowhere.jsonl'})
+    change = rig.client.create_client(ChangeState, '/perception/change_state')
+    get = rig.client.create_client(GetState, '/perception/get_state')
+    assert change.wait_for_service(60.0)
+    assert get.wait_for_service(60.0)
+
+    def step(number):
+        ok = rig.answer(change.call_async(
+            ChangeState.Request(transition=Transition(id=number)))).success
+        return ok, rig.answer(get.call_async(GetState.Request())).current_state.label
+
+    assert step(Transition.TRANSITION_CONFIGURE) == (False, 'unconfigured')
+    rig.set(**{'tracer.replay.path': str(rig.answers)})
+    assert step(Transition.TRANSITION_CONFIGURE) == (True, 'inactive')
+    assert step(Transition.TRANSITION_ACTIVATE) == (True, 'active')
+    assert step(Transition.TRANSITION_DEACTIVATE) == (True, 'inactive')
+    assert step(Transition.TRANSITION_CLEANUP) == (True, 'unconfigured')
+    assert step(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) == (True, 'finalized')
 
 
 def test_deactivating_ends_a_running_prediction(make_rig):
