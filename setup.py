@@ -141,6 +141,9 @@ setup(
     maintainer_email='robotracer-ros@example.org',
     python_requires='>=3.11',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={
+        PACKAGE: ['tracer/model/words.txt', 'tracer/checkpoints/*/*'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
