@@ -1,0 +1,94 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Turn a run into a checkpoint to ship: half-precision safetensors, tokenizer, scores, model card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
+from robotracer_ros.training.evaluate import Scores, evaluate
+from robotracer_ros.training.scene_cache import SceneCache
+
+
+def export(run: Path, destination: Path) -> None:
+    """Write the weights of a run in float16 with configuration and tokenizer."""
+    source = run / 'checkpoint'
+    model = RoboTracerForConditionalGeneration.from_pretrained(
+        source, dtype=torch.float16, use_safetensors=True
+    )
+    destination.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(destination)
+    PreTrainedTokenizerFast.from_pretrained(source).save_pretrained(destination)
+
+
+def score(folder: Path, cache: SceneCache, scenes: range, threads: int = 1) -> dict[str, Scores]:
+    """Score a shipped checkpoint exactly as it is shipped, with every input and with fewer."""
+    torch.set_num_threads(threads)
+    model = RoboTracerForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    few = range(scenes.start, scenes.start + max(1, len(scenes) // 4))
+    return {
+        'RGB+I+D+pose': evaluate(model, tokenizer, cache, scenes, refer=4, traces=1, measures=2),
+        'RGB+I+D': evaluate(
+            model, tokenizer, cache, few, refer=4, traces=1, measures=0, inputs={'pose': False}
+        ),
+        'RGB+I': evaluate(
+            model,
+            tokenizer,
+            cache,
+            few,
+            refer=4,
+            traces=0,
+            measures=0,
+            inputs={'pose': False, 'depth': False},
+        ),
+        'RGB': evaluate(
+            model,
+            tokenizer,
+            cache,
+            few,
+            refer=4,
+            traces=0,
+            measures=0,
+            inputs={'pose': False, 'depth': False, 'rays': False},
+        ),
+    }
+
+
+def main() -> None:
+    """Export a run and score it: ``python -m robotracer_ros.training.release RUN FOLDER``."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument('run', type=Path)
+    parser.add_argument('destination', type=Path)
+    parser.add_argument('--cache', default='runs/cache/val')
+    parser.add_argument('--scenes', type=int, default=300)
+    parser.add_argument('--first', type=int, default=40, help='the first 40 steered the training')
+    args = parser.parse_args()
+    export(args.run, args.destination)
+    saved = torch.load(args.run / 'state.pt', weights_only=True, map_location='cpu')
+    found = score(
+        args.destination, SceneCache(args.cache), range(args.first, args.first + args.scenes)
+    )
+    figures: dict[str, Any] = {
+        'step': saved['step'],
+        'hours': round(saved['seconds'] / 3600, 2),
+        'scores': {name: scores.summary() for name, scores in found.items()},
+    }
+    (args.destination / 'scores.json').write_text(json.dumps(figures, indent=1) + '\n')
+    failures = '\n'.join(found['RGB+I+D+pose'].failures)
+    (args.run / 'failures.txt').write_text(failures + '\n')
+    if (args.run / 'scores.jsonl').exists():
+        shutil.copy(args.run / 'scores.jsonl', args.run / f'scores-{saved["step"]}.jsonl')
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == '__main__':
+    main()
