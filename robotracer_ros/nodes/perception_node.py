@@ -22,6 +22,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
 
 from robotracer_msgs.msg import Trace as TraceMsg
 from robotracer_msgs.srv import ListCheckpoints, Measure, PredictTrace, Refer
@@ -70,6 +71,8 @@ from robotracer_ros.tracer.base import (
     PointAnswer,
     check_instruction,
 )
+from robotracer_ros.viz.markers import trace_markers
+from robotracer_ros.viz.overlay import draw_trace
 
 T = TypeVar('T')
 
@@ -110,6 +113,7 @@ class PerceptionNode(LifecycleNode):
         self._active = False
         self._trace_publisher: Any = None
         self._overlay_publisher: Any = None
+        self._marker_publisher: Any = None
         self._errors = ErrorLog()
         self._latency = Window()
         self._inference = Window()
@@ -187,6 +191,8 @@ class PerceptionNode(LifecycleNode):
             TraceMsg, '~/trace', make_qos('reliable', 'volatile', 10))
         self._overlay_publisher = self.create_lifecycle_publisher(
             Image, '~/overlay', make_qos('reliable', 'volatile', 1))
+        self._marker_publisher = self.create_lifecycle_publisher(
+            MarkerArray, '~/markers', make_qos('reliable', 'volatile', 5))
         self._errors.clear()
         self.get_logger().info(f'tracer {self._slot.tracer.model_name} loaded in '
                                f'{time.monotonic() - start:.2f} s')
@@ -210,10 +216,11 @@ class PerceptionNode(LifecycleNode):
             self.get_logger().warning('the tracer did not stop within 5 s; its thread is left')
         self._worker = None
         self._slot.close()
-        for publisher in (self._trace_publisher, self._overlay_publisher):
+        for publisher in (self._trace_publisher, self._overlay_publisher,
+                          self._marker_publisher):
             if publisher is not None:
                 self.destroy_lifecycle_publisher(publisher)
-        self._trace_publisher = self._overlay_publisher = None
+        self._trace_publisher = self._overlay_publisher = self._marker_publisher = None
 
     # -- parameters -------------------------------------------------------------------------------
 
@@ -310,17 +317,21 @@ class PerceptionNode(LifecycleNode):
         return self._submit(work, timeout, self._draw)
 
     def _draw(self, answer: tuple[Trace, Observation]) -> None:
+        """Publish markers and overlay while somebody looks at them."""
+        trace, observation = answer
         try:
-            publisher = self._overlay_publisher
-            if publisher is None or publisher.get_subscription_count() == 0:
-                return
-            from robotracer_ros.viz.overlay import draw_trace
-            trace, observation = answer
-            publisher.publish(rgb_to_image(draw_trace(observation.rgb, trace), trace.frame_id,
-                                           trace.stamp_ns))
+            if self._wanted(self._marker_publisher):
+                self._marker_publisher.publish(trace_markers(trace))
+            if self._wanted(self._overlay_publisher):
+                self._overlay_publisher.publish(rgb_to_image(
+                    draw_trace(observation.rgb, trace), trace.frame_id, trace.stamp_ns))
         except Exception as e:  # a picture that fails must not end the worker
             self._errors.record(as_error(e))
-            self.get_logger().error(f'overlay: {type(e).__name__}: {e}')
+            self.get_logger().error(f'picture of a trace: {type(e).__name__}: {e}')
+
+    @staticmethod
+    def _wanted(publisher: Any) -> bool:
+        return publisher is not None and publisher.get_subscription_count() > 0
 
     def _on_instruction(self, msg: String) -> None:
         try:

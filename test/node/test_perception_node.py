@@ -29,6 +29,7 @@ from perception_rig import (
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
 
 from robotracer_ros.errors import TracerBackendError
 from robotracer_ros.geometry.transforms import make_transform, rotation_about
@@ -124,16 +125,22 @@ def test_a_trace_keeps_stamp_frame_and_intrinsics_of_its_image(make_rig):
     assert rig.status('inputs')[2]['color_count'] == '1'
 
 
-def test_the_instruction_topic_publishes_a_trace_and_an_overlay_for_those_who_look(make_rig):
+def test_the_instruction_topic_publishes_a_trace_and_pictures_for_those_who_look(make_rig):
     rig = make_rig()
+    markers = []
     rig.client.create_subscription(Image, '/perception/overlay', rig.overlays.append, 1)
+    rig.client.create_subscription(MarkerArray, '/perception/markers', markers.append, 5)
     wait_for(rig.instruction.get_subscription_count)
     wait_for(rig.node._overlay_publisher.get_subscription_count)
+    wait_for(rig.node._marker_publisher.get_subscription_count)
     stamp = rig.shoot()
     rig.instruction.publish(String(data=GOOD))
     overlay = wait_for(lambda: rig.overlays)[0]
     assert stamp_to_ns(overlay.header.stamp) == stamp
     assert image_to_rgb(overlay).shape[1] >= RGB.shape[1]
+    shown = wait_for(lambda: markers)[0].markers
+    assert {m.header.frame_id for m in shown} == {overlay.header.frame_id}
+    assert 'trace/path' in {m.ns for m in shown}
     assert len(rig.traces) == 1
 
 
