@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class Recorder:
                 self._file.close()
                 self._writer = None
 
-    def _callback(self, topic: str, channel: int):
+    def _callback(self, topic: str, channel: int) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:
             stamp = self._node.get_clock().now().nanoseconds
             with self._lock:
