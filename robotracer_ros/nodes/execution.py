@@ -227,6 +227,8 @@ class GoalRun:
             self._run(planner, controller, port, scene, rules, recheck, on_plan)
         except Exception as e:  # the boundary: everything becomes a typed error in the result
             self.outcome.error = as_error(e)
+            if self.outcome.error is not e:
+                self.outcome.error.__cause__ = e
         return self.outcome
 
     # -- inside -----------------------------------------------------------------------------------

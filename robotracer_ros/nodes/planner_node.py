@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
@@ -447,7 +448,12 @@ class PlannerNode(LifecycleNode):
 
     def _fault(self, error: RobotracerError, what: str) -> None:
         self._errors.record(error)
-        self.get_logger().warning(f'{what}: {error.name} ({error.code}): {error}')
+        text = f'{what}: {error.name} ({error.code}): {error}'
+        if error.__cause__ is not None and error.code == RobotracerError.code:
+            # A fault of ours: the place where it happened is what a report needs.
+            self.get_logger().error('\n'.join([text, *traceback.format_exception(error.__cause__)]))
+        else:
+            self.get_logger().warning(text)
 
     def _report_goal(self) -> tuple[str, Status]:
         run, last = self._current, self._last_outcome
