@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,7 +60,7 @@ class Bypass:
             room = tools.config.workspace.copy()
             room[:, 2] += self._centre[2] - self._grasp[2, 3]
             out, labels = [nodes[:1]], [marks[:1]]
-            for a, b in zip(free[:-1], free[1:], strict=True):
+            for a, b in pairwise(free):
                 piece = nodes[[a, b]]
                 if b > a + 1 or not self._free(self._samples(piece)):
                     if tools.detours >= MAX_DETOURS:

@@ -23,6 +23,8 @@ from robotracer_ros.planning.robot import ArmModel
 
 Matrix = NDArray[np.float64]
 
+#: share of a voxel's edge that is given back where things are touched on purpose
+GIVE_BACK = 0.3
 #: distances between which a clearance is searched, metres; beyond the first it is reported as that
 CLEARANCE_LEVELS = (
     0.10,
@@ -89,6 +91,15 @@ def box(extents: Iterable[float]) -> coal.CollisionGeometry:
     return coal.Box(*(float(e) for e in extents))
 
 
+def separation(shape: coal.CollisionGeometry, pose: Matrix, tree: coal.CollisionGeometry) -> float:
+    """Return the signed distance (m) of a shape at a pose (4, 4) to an octree."""
+    request = coal.DistanceRequest()
+    request.enable_signed_distance = True
+    result = coal.DistanceResult()
+    place = coal.Transform3s(pose[:3, :3], pose[:3, 3])
+    return float(coal.distance(shape, place, tree, coal.Transform3s(), request, result))
+
+
 @dataclass(frozen=True)
 class Rules:
     """Margins of a checker, metres.
@@ -134,6 +145,7 @@ class RobotGeometry:
                 o.geometry.buildConvexHull(True, 'Qt')
                 o.geometry = o.geometry.convex
         self.geom = geom
+        self._slim: dict[float, pin.GeometryModel] = {}
         self.links = tuple(model.frames[o.parentFrame].name for o in geom.geometryObjects)
         jaw, hand = set(jaw_links), set(hand_links)
         self.jaw = tuple(i for i, n in enumerate(self.links) if n in jaw)
@@ -163,6 +175,27 @@ class RobotGeometry:
         # The world frame of the URDF may differ from the planning frame by a fixed transform.
         self.world_from_base: Matrix = invert(arm.base_from_world)
 
+    def slimmed(self, amount: float) -> pin.GeometryModel:
+        """Return the geometry with the hand's boxes this much (m) thinner on all four sides.
+
+        A voxel reaches on average half its edge beyond the surface in it. Where the hand goes close
+        to things on purpose, part of that is given back. The finger tips keep their height.
+        """
+        key = round(amount, 6)
+        if key not in self._slim:
+            geom = self.geom.copy()
+            for i in self.hand:
+                o = geom.geometryObjects[i]
+                if isinstance(o.geometry, coal.Box):
+                    half = np.asarray(o.geometry.halfSide)
+                    thin = np.maximum(half - [amount, amount, 0.0], 0.25 * half)
+                    slim = pin.GeometryObject(
+                        o.name, o.parentJoint, o.parentFrame, o.placement, coal.Box(*(2 * thin))
+                    )
+                    geom.geometryObjects[i] = slim
+            self._slim[key] = geom
+        return self._slim[key]
+
 
 class Checker:
     """Checks configurations against one set of bodies and rules.
@@ -173,6 +206,7 @@ class Checker:
         pairs: ``(a, b, margin)`` with a and b a link's index in ``robot.links`` or a body's name.
         opening: Of the jaws, metres.
         uncounted: Pairs that are checked but are no part of the clearance.
+        slim: The hand is made this much thinner, metres; see :meth:`RobotGeometry.slimmed`.
     """
 
     def __init__(
@@ -182,11 +216,12 @@ class Checker:
         pairs: Iterable[tuple[int | str, int | str, float]],
         opening: float,
         uncounted: Iterable[tuple[int | str, int | str]] = (),
+        slim: float = 0.0,
     ) -> None:
         self._robot = robot
         self._model, self._data = robot.arm.model, robot.arm.data
         self._opening = opening
-        self._geom = robot.geom.copy()
+        self._geom = (robot.geom if slim <= 0 else robot.slimmed(slim)).copy()
         names: dict[int | str, int] = {i: i for i in range(len(robot.links))}
         for b in bodies:
             joint = robot.tool_joint if b.carried else 0
@@ -484,7 +519,9 @@ class CollisionScene:
         if object_box is not None:
             bodies.append(object_box)
             links = [i for i in r.moving if not (touching and i in hand)]
-            against(object_box.name, links, lambda i: rules.margin)
+            # The hand goes right up to the object, the arm keeps off it.
+            near = rules.contact
+            against(object_box.name, links, lambda i: near if i in hand else rules.margin)
         if carried is not None:
             bodies.append(carried)
             held = rules.contact if touching else rules.margin
@@ -500,4 +537,6 @@ class CollisionScene:
         # The upper arm's root hangs a constant 3 cm above the table: as a clearance that would hide
         # everything else.
         second = [(i, 'support') for i in r.moving if r.links[i] in r.over_base]
-        return Checker(r, bodies, pairs, opening, second)
+        return Checker(
+            r, bodies, pairs, opening, second, slim=GIVE_BACK * self.voxel if touching else 0.0
+        )

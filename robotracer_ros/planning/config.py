@@ -28,9 +28,10 @@ class PlannerParameters:
     """
 
     max_tcp_speed: float = 0.25
+    voxel_m: float = 0.008
     margin_m: float = 0.010
     check_margin_m: float = 0.005
-    contact_margin_m: float = 0.001
+    contact_margin_m: float = 0.0
     self_margin_m: float = 0.003
     path_step_m: float = 0.010
     check_step_rad: float = 0.03
@@ -47,7 +48,7 @@ class PlannerParameters:
     open_extra_m: float = 0.030
     release_extra_m: float = 0.024
     grip_force_n: float = 40.0
-    grip_squeeze_m: float = 0.010
+    grip_squeeze_m: float = 0.040
     yaw_options_deg: tuple[float, ...] = (0, 45, -45, 90, -90, 135, -135, 180)
     max_grasps: int = 60
     detour_s: float = 2.0
@@ -60,6 +61,7 @@ class PlannerParameters:
     #: lower and upper limit of each parameter
     RANGES = {  # noqa: RUF012  (a constant, not a field: it has no annotation)
         'max_tcp_speed': (0.01, 1.0),
+        'voxel_m': (0.004, 0.05),
         'margin_m': (0.0, 0.05),
         'check_margin_m': (0.0, 0.05),
         'contact_margin_m': (0.0, 0.02),

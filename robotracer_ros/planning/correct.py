@@ -298,8 +298,8 @@ def _on_moved(request: PlanRequest, scene: PlanningScene, index: int) -> bool:
         return False
     mask = scene.moved.mask
     u, v, _ = request.trace.points[index]
-    col = min(int(round(u / 1000 * mask.shape[1])), mask.shape[1] - 1)
-    row = min(int(round(v / 1000 * mask.shape[0])), mask.shape[0] - 1)
+    col = min(round(u / 1000 * mask.shape[1]), mask.shape[1] - 1)
+    row = min(round(v / 1000 * mask.shape[0]), mask.shape[0] - 1)
     return bool(mask[row, col])
 
 

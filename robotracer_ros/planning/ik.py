@@ -156,8 +156,7 @@ class UrAnalyticIk(InverseKinematics):
         )
 
     def _wrist_in_tcp(self) -> Matrix:
-        """Return where the axes of the last two joints meet, in the tool centre point's frame (3,).
-        """
+        """Return where the axes of the last two joints meet, in the tool centre point's frame (3,)."""
         model, data = self.arm.model, self.arm.data
         q = 0.5 * (self.arm.limits.lower + self.arm.limits.upper) + 0.3
         tcp = self.arm.tcp(q)

@@ -23,7 +23,14 @@ from robotracer_ros.errors import (
 from robotracer_ros.geometry.transforms import invert, make_transform
 from robotracer_ros.planning.base import Grip, Phase
 from robotracer_ros.planning.bypass import Bypass
-from robotracer_ros.planning.collision import Body, Checker, CollisionScene, Rules, box
+from robotracer_ros.planning.collision import (
+    GIVE_BACK,
+    Body,
+    Checker,
+    CollisionScene,
+    Rules,
+    separation,
+)
 from robotracer_ros.planning.correct import CorrectedTrace
 from robotracer_ros.planning.follow import (
     Solved,
@@ -45,7 +52,8 @@ from robotracer_ros.planning.segments import (
     placed_box,
     with_turn,
 )
-from robotracer_ros.scene.base import OrientedBox
+from robotracer_ros.planning.shape import object_shape
+from robotracer_ros.scene.base import ObjectSegment
 
 Matrix = NDArray[np.float64]
 
@@ -58,6 +66,8 @@ BRANCHES = 4
 PATCH_ROOM = 0.05
 #: shares of the corner radius that are tried on a detour
 ROUNDINGS = (1.0, 0.4, 0.1)
+#: shares of ``release_extra_m`` that the jaws are opened by at the place
+RELEASES = (1.0, 0.5, 0.25)
 #: how far a failure got; the furthest one is reported
 _STAGES = ('grasp', 'place', 'carry', 'reach')
 
@@ -107,7 +117,7 @@ class Manipulation:
         space: Obstacles and support.
         rules: Margins.
         trace: Corrected trace.
-        thing: The object's box where it stands.
+        segment: The object where it stands.
         start: (J,) where the arm is.
     """
 
@@ -117,16 +127,22 @@ class Manipulation:
         space: CollisionScene,
         rules: Rules,
         trace: CorrectedTrace,
-        thing: OrientedBox,
+        segment: ObjectSegment,
         start: Matrix,
     ) -> None:
         self._tools, self._space, self._rules, self._trace = tools, space, rules, trace
-        self._thing, self._start = thing, start
+        self._thing, self._start = segment.box, start
         self._parameters = tools.config.planner
         self._failures: list[tuple[float, PlanningError]] = []
+        thing = segment.box
         extents, pose = thing.extents, thing.pose
         room = extents + 2 * PATCH_ROOM
-        self._object = Body('object', box(extents), pose)
+        self._shape = object_shape(segment)
+        # A voxel reaches on average half its edge beyond the surface in it; where things are put
+        # next to or into others, that has to be given back.
+        self._slim = object_shape(segment, GIVE_BACK * space.voxel)
+        self._object = Body('object', self._shape, pose)
+        self._blocked: dict[float, PathInCollisionError | None] = {}
         pick_z = float(pose[2, 3] - extents[2] / 2)
         with tools.clock('collision'):
             self._pick_tree = space.trees_without((pose, room, pick_z), inside=(pose, extents))
@@ -161,6 +177,11 @@ class Manipulation:
         tried = [_Candidate(self, g) for g in grasps[: self._parameters.max_grasps]]
         try:
             for candidate, turn, detour in self._attempts(tried):
+                blocked = self.goal_blocked(turn)
+                if blocked is not None:
+                    self.fail('place', blocked, turn == 0.0)
+                    candidate.graspable  # noqa: B018  (whether it can be had at all belongs into the verdict)
+                    continue
                 solution = candidate.deliver(turn, detour)
                 if solution is not None:
                     return solution
@@ -192,6 +213,26 @@ class Manipulation:
         for c in good[:TURNED_GRASPS]:
             for turn in turns[1:]:
                 yield c, turn, True
+
+    def goal_blocked(self, turn: float) -> PathInCollisionError | None:
+        """Tell why the object cannot stand at its place, whatever holds it; None when it can."""
+        if turn not in self._blocked:
+            self._blocked[turn] = None
+            if not self._trace.ends_in_air and self._place_tree is not None:
+                goal = goal_centre(self._trace, self._thing, self._parameters)
+                at = placed_box(self._thing, goal, turn).pose
+                distance = separation(self._slim, at, self._place_tree)
+                if distance < 0:
+                    x, y, z = goal
+                    self._blocked[turn] = PathInCollisionError(
+                        f'PLACE: at ({x:.3f}, {y:.3f}, {z:.3f}) m the object would be '
+                        f'{-1e3 * distance:.1f} mm deep in obstacles',
+                        waypoint=len(self._trace.points) - 1,
+                        phase=Phase.PLACE.name,
+                        pair=['carried object', 'obstacles'],
+                        distance=distance,
+                    )
+        return self._blocked[turn]
 
     def fail(self, stage: str, error: PlanningError, plain: bool = True) -> None:
         """Remember a failure and how far it got; without a turn of the object (``plain``) it says
@@ -236,10 +277,17 @@ class _Candidate:
         self.closed = float(np.clip(grasp.width, 0.0, arm.max_opening))
         wanted = grasp.width + p.open_extra_m if grasp.opening is None else grasp.opening
         self.opening = float(min(wanted, arm.max_opening))
-        self.released = float(min(grasp.width + p.release_extra_m, arm.max_opening))
+        # In a bowl there is less room to let go than on a table.
+        self.released_options = [
+            float(min(grasp.width + share * p.release_extra_m, arm.max_opening))
+            for share in RELEASES
+        ]
+        self.released = self.released_options[0]
+        held = invert(grasp.pose) @ search._thing.pose
+        self.slim = Body('carried object', search._slim, held, True)
         self.carried = Body(
             'carried object',
-            box(search._thing.extents),
+            search._shape,
             invert(grasp.pose) @ search._thing.pose,
             True,
         )
@@ -270,7 +318,9 @@ class _Candidate:
 
     def _search(self) -> Iterator[tuple[Solved, Solved]]:
         m = self._m
-        approach, lift = grasp_strokes(self.grasp.pose, self.opening, self.closed, m._parameters)
+        approach, lift = grasp_strokes(
+            self.grasp.pose, m._thing, self.opening, self.closed, m._parameters
+        )
         with m._tools.clock('ik'):
             starts = list(seeds(m._tools.ik, approach.poses[0], m._start))
         if not starts:
@@ -294,7 +344,7 @@ class _Candidate:
 
     def checker(self, phase: str, turn: float = 0.0) -> Checker:
         """Return the checker of a phase, made when first asked for."""
-        key = (phase, turn if phase == 'retreat' else 0.0)
+        key = (phase, turn + 10 * self.released if phase == 'retreat' else 0.0)
         if key not in self._checkers:
             with self._m._tools.clock('collision'):
                 self._checkers[key] = self._make(phase, turn, self._m._rules)
@@ -318,7 +368,7 @@ class _Candidate:
                 rules,
                 self.closed,
                 touching=True,
-                carried=self.carried,
+                carried=self.slim,
                 tree=m._pick_tree,
                 use_tree=True,
             )
@@ -329,7 +379,7 @@ class _Candidate:
                 rules,
                 self.closed,
                 touching=True,
-                carried=self.carried,
+                carried=self.slim,
                 tree=m._place_tree,
                 use_tree=True,
             )
@@ -340,7 +390,7 @@ class _Candidate:
             touching=True,
             tree=m._place_tree,
             use_tree=True,
-            object_box=Body('object', box(placed.extents), placed.pose),
+            object_box=Body('object', m._shape, placed.pose),
         )
 
     def deliver(self, turn: float, detour: bool) -> Solution | None:
@@ -352,7 +402,7 @@ class _Candidate:
             if before is not None and not (detour and before == Phase.CARRY.name):
                 continue  # only what fails on the way can be helped by another way
             try:
-                return self._from(prefix, turn, detour)
+                return self._letting_go(prefix, turn, detour)
             except (UnreachableError, PathInCollisionError) as e:
                 phase = str(e.details.get('phase', Phase.CARRY.name))
                 self._outcomes[i, turn] = 'detour' if detour else phase
@@ -361,6 +411,18 @@ class _Candidate:
                 )
                 self._m._tools.check_time(e)
         return None
+
+    def _letting_go(self, prefix: tuple[Solved, Solved], turn: float, detour: bool) -> Solution:
+        """Try narrower openings at the place as long as only letting go fails."""
+        for opening in self.released_options:
+            self.released = opening
+            try:
+                return self._from(prefix, turn, detour)
+            except PathInCollisionError as e:
+                last = opening == self.released_options[-1]
+                if last or e.details.get('phase') != Phase.RETREAT.name:
+                    raise
+        raise AssertionError('unreachable')
 
     def _from(self, prefix: tuple[Solved, Solved], turn: float, detour: bool) -> Solution:
         m = self._m
@@ -431,8 +493,14 @@ class _Candidate:
         )
         if m._trace.ends_in_air:
             return carry, ()
+        placed = placed_box(m._thing, goal_centre(m._trace, m._thing, m._parameters), 0.0)
         return carry, place_strokes(
-            carry.poses[-1], len(m._trace.points) - 1, self.closed, self.released, m._parameters
+            carry.poses[-1],
+            placed,
+            len(m._trace.points) - 1,
+            self.closed,
+            self.released,
+            m._parameters,
         )
 
     def _deliver(

@@ -29,7 +29,6 @@ from robotracer_ros.planning.collision import (
     CollisionScene,
     RobotGeometry,
     Rules,
-    box,
 )
 from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct
@@ -40,8 +39,9 @@ from robotracer_ros.planning.recheck import Watched, remaining_clearance
 from robotracer_ros.planning.robot import ArmModel
 from robotracer_ros.planning.segments import goal_centre, placed_box
 from robotracer_ros.planning.self_filter import SelfFilter
+from robotracer_ros.planning.shape import object_shape
 from robotracer_ros.scene.base import OrientedBox, PlanningScene
-from robotracer_ros.scene.build import build_scene
+from robotracer_ros.scene.build import SceneParameters, build_scene
 from robotracer_ros.scene.grasp import GraspGenerator, Gripper, TopDownGrasps
 
 Matrix = NDArray[np.float64]
@@ -76,6 +76,7 @@ class OmplPlanner(Planner):
         self._filter: SelfFilter | None = None
         self._generator: GraspGenerator = TopDownGrasps()
         self._gripper = Gripper()
+        self._scene = SceneParameters(voxel_size=self._config.planner.voxel_m, min_points=2)
         self._plans: OrderedDict[int, Watched] = OrderedDict()
 
     @property
@@ -144,6 +145,7 @@ class OmplPlanner(Planner):
             request.base_from_camera,
             (float(u), float(v)) if objects else None,
             mask,
+            self._scene,
             stamp_ns=request.trace.stamp_ns,
         )
         seen = time.perf_counter()
@@ -201,7 +203,7 @@ class OmplPlanner(Planner):
         final = Rules(p.check_margin_m, 0.5 * p.contact_margin_m, 0.5 * p.self_margin_m)
         if objects:
             assert scene.moved is not None
-            search = Manipulation(tools, space, rules, trace, scene.moved.box, start)
+            search = Manipulation(tools, space, rules, trace, scene.moved, start)
             solution = search.solve(grasps, request.allow_partial)
             steps, failed, carried = solution.steps, solution.failed, solution.carried
             corners, centre, turn = search.corners, carried.pose[:3, 3], solution.turn
@@ -330,7 +332,7 @@ class OmplPlanner(Planner):
         with tools.clock('collision'):
             body = None
             if scene.moved is not None:
-                body = Body('object', box(scene.moved.box.extents), scene.moved.box.pose)
+                body = Body('object', object_shape(scene.moved), scene.moved.box.pose)
             # The hand may already be around the object, as after a pick that was stopped.
             touch = space.checker(Rules(0.0, 0.0, 0.0), opening, touching=True, object_box=body)
             contact = touch.contact(start) if touch.hit(start) else None
@@ -353,6 +355,4 @@ class OmplPlanner(Planner):
             )
         else:
             around = HAND_ENVELOPE
-        return correct(
-            request, scene, c.planner, c.workspace, c.max_clamp_m, around, hidden
-        )
+        return correct(request, scene, c.planner, c.workspace, c.max_clamp_m, around, hidden)

@@ -25,6 +25,8 @@ Matrix = NDArray[np.float64]
 #: trace points this close (m) to the vertical of pick or place, and below its upper end, are passed
 #: by that vertical
 VERTICAL_RADIUS = 0.03
+#: finger tips reach this far beyond the tool centre point, and pass an object with this much air, metres
+TIP_M, CLEAR_M = 0.0125, 0.015
 #: a turn of one rad counts as this many metres where way and turn share a vector
 TURN_SCALE = 0.1
 
@@ -132,13 +134,32 @@ def straight(start: Matrix, offset: Matrix, step: float) -> Matrix:
     return poses
 
 
-def grasp_strokes(
-    grasp: Matrix, opening: float, closed: float, parameters: PlannerParameters
-) -> tuple[Stroke, Stroke]:
-    """Return approach and lift for a grasp pose (4, 4): straight in along the approach axis,
-    straight up.
+def clear_of(tool: Matrix, box: OrientedBox, least: float) -> float:
+    """Return how far (m) the tool has to back out along its approach axis to be above a box.
+
+    Args:
+        tool: (4, 4) base_from_tcp at the object.
+        box: The upright object.
+        least: Shortest distance.
     """
-    back = -grasp[:3, 2] * parameters.pregrasp_m
+    up = max(-float(tool[2, 2]), 0.5)
+    top = float(box.pose[2, 3] + box.extents[2] / 2)
+    return max(least, (top - float(tool[2, 3]) + TIP_M + CLEAR_M) / up)
+
+
+def grasp_strokes(
+    grasp: Matrix, box: OrientedBox, opening: float, closed: float, parameters: PlannerParameters
+) -> tuple[Stroke, Stroke]:
+    """Return approach and lift: straight in along the approach axis, straight up.
+
+    Args:
+        grasp: (4, 4) base_from_tcp.
+        box: The object.
+        opening: Of the jaws on the way in, metres.
+        closed: Of the jaws on the object, metres.
+        parameters: Heights and steps.
+    """
+    back = -grasp[:3, 2] * clear_of(grasp, box, parameters.pregrasp_m)
     approach = straight(
         make_transform(grasp[:3, :3], grasp[:3, 3] + back), -back, parameters.path_step_m
     )
@@ -146,7 +167,12 @@ def grasp_strokes(
     return (
         Stroke(Phase.GRASP, approach, np.zeros(len(approach), np.int64), opening, touching=True),
         Stroke(
-            Phase.LIFT, lift, np.ones(len(lift), np.int64), closed, carrying=True, touching=True
+            Phase.LIFT,
+            lift,
+            np.ones(len(lift), np.int64),
+            closed,
+            carrying=True,
+            touching=True,
         ),
     )
 
@@ -170,7 +196,8 @@ def carry_centres(
         corners.append(p)
         marks.append(i)
     if not trace.ends_in_air:
-        end = goal_centre(trace, box, parameters) + (0.0, 0.0, parameters.preplace_m)
+        end = goal_centre(trace, box, parameters)
+        end[2] += parameters.preplace_m
         while len(corners) > 1 and _on_vertical(corners[-1], end):
             corners.pop()
             marks.pop()
@@ -230,20 +257,27 @@ def carry_stroke(
 
 
 def place_strokes(
-    above: Matrix, last: int, closed: float, released: float, parameters: PlannerParameters
+    above: Matrix,
+    box: OrientedBox,
+    last: int,
+    closed: float,
+    released: float,
+    parameters: PlannerParameters,
 ) -> tuple[Stroke, Stroke]:
-    """Return place and retreat: straight down from the tool pose ``above`` (4, 4), then back along
-    the approach axis.
+    """Return place and retreat: straight down, then back along the approach axis.
 
     Args:
-        above: Where carrying ends.
+        above: (4, 4) tool pose where carrying ends.
+        box: The object at its place.
         last: Index of the last trace point.
-        closed: Jaw openings before and after letting go, metres.
-        released: Jaw openings before and after letting go, metres.
+        closed: Jaw opening before letting go, metres.
+        released: Jaw opening after letting go, metres.
         parameters: Heights and step.
     """
-    down = straight(above, np.array([0.0, 0.0, -parameters.preplace_m]), parameters.path_step_m)
-    up = straight(down[-1], -down[-1][:3, 2] * parameters.retreat_m, parameters.path_step_m)
+    step = parameters.path_step_m
+    down = straight(above, np.array([0.0, 0.0, -parameters.preplace_m]), step)
+    back = clear_of(down[-1], box, parameters.retreat_m)
+    up = straight(down[-1], -down[-1][:3, 2] * back, step)
     return (
         Stroke(Phase.PLACE, down, np.full(len(down), last), closed, carrying=True, touching=True),
         Stroke(Phase.RETREAT, up, np.full(len(up), -1), released, touching=True),

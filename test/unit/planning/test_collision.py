@@ -63,15 +63,16 @@ def test_margin_is_kept_from_support_and_obstacle(robot, planner):
 def test_octree_agrees_with_the_boxes_of_its_voxels(robot, planner):
     """Voxels checked as one octree and as single boxes give the same answer at 100 configurations.
     """
+    rules = Rules(0.01, 0.01, 0.003)
     rng = np.random.default_rng(0)
     centres = (
         np.floor(rng.uniform([0.2, -0.3, 0.05], [0.6, 0.3, 0.5], (30, 3)) / VOXEL) * VOXEL
         + VOXEL / 2
     )
-    tree = CollisionScene(robot, centres, VOXEL, float('nan')).checker(RULES, 0.1)
+    tree = CollisionScene(robot, centres, VOXEL, float('nan')).checker(rules, 0.1)
     single = [
         CollisionScene(robot, EMPTY, VOXEL, float('nan')).checker(
-            RULES, 0.1, object_box=Body('object', box((VOXEL,) * 3), make_transform(None, c))
+            rules, 0.1, object_box=Body('object', box((VOXEL,) * 3), make_transform(None, c))
         )
         for c in centres
     ]

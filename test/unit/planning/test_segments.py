@@ -61,10 +61,10 @@ def test_moved_poses_move_the_centre_and_turn_about_it():
 
 def test_phases_in_order_and_places_where_they_belong():
     trace = trace_of([[0.45, -0.2, 0.1], [0.45, -0.2, 0.2], [0.5, 0.1, 0.22], [0.5, 0.2, 0.0]])
-    approach, lift = grasp_strokes(GRASP, 0.08, 0.05, P)
+    approach, lift = grasp_strokes(GRASP, THING, 0.08, 0.05, P)
     corners, marks = carry_centres(trace, THING, P)
     carry = carry_stroke(with_turn(corners, 0.0), marks, GRASP, THING.pose[:3, 3], 0.05, P)
-    place, retreat = place_strokes(carry.poses[-1], 3, 0.05, 0.07, P)
+    place, retreat = place_strokes(carry.poses[-1], THING, 3, 0.05, 0.07, P)
     assert [s.phase for s in (approach, lift, carry, place, retreat)] == [
         Phase.GRASP,
         Phase.LIFT,
