@@ -17,12 +17,15 @@ from robotracer_ros.data.paths import LIFT, Carry, carry_around, carry_beside, i
 from robotracer_ros.data.program import Expression, Filter, Ordinal, Side, evaluate
 from robotracer_ros.data.regions import DIRECTIONS, Goal
 from robotracer_ros.data.split import Split, is_held_out, shuffled, weighted
+from robotracer_ros.data.task import GoalRegion
 from robotracer_ros.data.wording import length_in_words
 
 Array = NDArray[np.float64]
 
 #: how far an object travels over the table at least, metres
 MIN_TRAVEL = 0.06
+#: an object this close (m) to a region counts as being there already: nobody would ask for it
+ALREADY_THERE = 0.03
 #: height of a hovering object's bottom over its target (the middle of the paper's 1 to 5 cm)
 HOVER_HEIGHT = 0.03
 #: a bypassed object stands closer to the direct way than this, metres
@@ -117,10 +120,10 @@ def draft(
 
 
 def _far_enough(moved: Fact, goal: Goal) -> bool:
+    """Tell whether a goal is worth moving for: some way off, and nobody would call it reached already."""
     start = np.array([moved.x, moved.y, moved.bottom])
-    return bool(np.hypot(*(goal.point - start)[:2]) >= MIN_TRAVEL) and not goal.region.contains(
-        start
-    )
+    wide = GoalRegion(goal.region.pose, goal.region.extents + 2 * ALREADY_THERE)
+    return bool(np.hypot(*(goal.point - start)[:2]) >= MIN_TRAVEL) and not wide.contains(start)
 
 
 def _find_goal(

@@ -24,6 +24,8 @@ from robotracer_ros.sim.spec import Rendering, Scene, SceneObject
 
 #: an object counts as visible from this share of the image on, and when this much of it is not hidden
 MIN_VISIBLE_AREA, MIN_VISIBLE_SHARE = 5e-4, 0.45
+#: the depth around a goal's pixel may be this much less than the goal's, metres: the table slants
+SIGHT_TOLERANCE = 0.02
 #: a placed thing rests on a surface when its bottom is this close to it, metres
 REST_TOLERANCE = 0.015
 
@@ -144,6 +146,25 @@ class SceneFacts:
         if depth <= 0 or depth >= p[2] - tolerance:
             return None
         return int(self.view.segmentation[row, col])
+
+    def in_plain_sight(self, point: NDArray[np.float64]) -> bool:
+        """Tell whether the camera sees a point (3,) of a surface and nothing in front of its surroundings.
+
+        A planner reads the depth at the pixel of a goal: neither a petal beside the line of sight nor the
+        object that is about to be moved may be there instead.
+        """
+        p = apply(self.camera_from_world, point)
+        cam = self.view.camera
+        radius = 2 if self.rendered else 1
+        col = round(p[0] / p[2] * cam.fx + cam.cx)
+        row = round(p[1] / p[2] * cam.fy + cam.cy)
+        if not (radius <= col < cam.width - radius and radius <= row < cam.height - radius):
+            return False
+        depth = self.view.depth
+        near = depth[row - radius : row + radius + 1, col - radius : col + radius + 1]
+        return bool(
+            near.min() > p[2] - SIGHT_TOLERANCE and abs(depth[row, col] - p[2]) < SIGHT_TOLERANCE
+        )
 
     def _facts(self) -> tuple[Fact, ...]:
         objects = self.scene.objects

@@ -110,6 +110,7 @@ def goal_on(facts: SceneFacts, moved: Fact, support: Fact) -> Goal | None:
         make_transform(rotation, centre + np.array([0, 0, (high - low) / 2])),
         np.array([2 * half[0], 2 * half[1], low + high]),
     )
+    # The floor of a container may be hidden by its rim: then further back, towards the far wall.
     # Off the middle only as far as the whole footprint stays on the surface.
     room = np.asarray(o.support_size) - moved.radius
     for offset in _offsets():
@@ -244,6 +245,4 @@ def _free(facts: SceneFacts, moved: Fact, point: Array, support: int) -> bool:
         > 1e-3
     ):
         return False
-    seen = facts.hidden(point)
-    # The moved object itself is gone by then; the rim of a bowl hides its floor but is the bowl all the same.
-    return seen is None or seen == moved.index or (support >= 0 and seen == support)
+    return facts.in_plain_sight(point)

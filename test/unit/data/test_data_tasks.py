@@ -411,7 +411,7 @@ def test_goals_are_free_visible_and_refused_otherwise():
     hiding = SceneFacts(scene([can, box, thing('wall', 'gray', 0.62, 0.1, yaw=1.57, size='large')]))
     assert hiding.objects[1].index == 1
     seen = regions.goal_beside(hiding, hiding.objects[0], hiding.objects[1], 'in front of')
-    assert seen is None or hiding.hidden(seen.point) in (None, 0)
+    assert seen is None or hiding.in_plain_sight(seen.point)
     assert (
         regions.goal_beside(facts, facts.objects[0], facts.objects[1], 'left of', 0.05) is None
     ), 'would overlap'
@@ -447,3 +447,27 @@ def test_an_unknown_primitive_and_region_contract():
     region = regions.GoalRegion(make_transform(None, (1, 2, 3)), np.array([0.2, 0.4, 0.6]))
     assert region.contains(np.array([1.09, 2.19, 3.29]))
     assert not region.contains(np.array([1.11, 2.0, 3.0]))
+
+
+def test_a_goal_behind_the_moved_object_itself_is_not_in_plain_sight():
+    facts = SceneFacts(scene([thing('carton', 'red', 0.6, 0.0, 'large')]))
+    behind, beside = np.array([0.5, 0.0, 0.0]), np.array([0.5, 0.15, 0.0])
+    assert facts.hidden(behind) == 0
+    assert not facts.in_plain_sight(behind)
+    assert facts.in_plain_sight(beside)
+    assert not facts.in_plain_sight(np.array([0.5, 3.0, 0.0])), 'outside the image'
+    assert not facts.in_plain_sight(np.array([0.5, 0.15, 0.05])), 'in the air there is no surface'
+
+
+def test_every_goal_of_a_rendered_scene_shows_its_own_depth():
+    """What a planner reads at the last point is the surface that the object is to stand on."""
+    for seed in (1605, 1606, 1607):
+        s = generate_scene(seed)
+        image = Renderer().render(s)
+        for t in sample_tasks(s, np.random.default_rng(seed), 5, rendering=image):
+            if t.goal is None:
+                continue
+            u, v, d = t.trace[-1]
+            col, row = round(u * s.camera.width / 1000), round(v * s.camera.height / 1000)
+            window = image.depth[row - 2 : row + 3, col - 2 : col + 3]
+            assert abs(np.median(window) - d) < 0.02, t.instruction
