@@ -129,8 +129,7 @@ class TopDownGrasps(GraspGenerator):
             if clearance <= 0 or _hits_itself(g, gripper, segment.points):
                 continue
             kept.append(replace(g, clearance=clearance, score=g.score + 12.0 * min(clearance, 0.03)))
-        kept.sort(key=lambda g: -g.score)
-        return kept[:self._p.max_candidates]
+        return _spread(kept)[:self._p.max_candidates]
 
     def _body(self, shape: _Shape, gripper: Gripper) -> list[Grasp]:
         """Grasps with one finger on each side of the whole object."""
@@ -215,6 +214,19 @@ class TopDownGrasps(GraspGenerator):
         return out
 
 
+def _spread(grasps: list[Grasp]) -> list[Grasp]:
+    """Order by score, each further one of the same kind and direction a little later: a planner tries the first few."""
+    seen: dict[tuple[str, int], int] = {}
+    rated = []
+    for g in sorted(grasps, key=lambda g: -g.score):
+        # A turn of the jaws by half a circle is the same grasp of a body, and another place on a rim.
+        yaw = np.arctan2(g.pose[1, 1], g.pose[0, 1])
+        key = (g.kind, int(np.round(yaw / (np.pi / 6))) % (6 if g.kind == 'body' else 12))
+        rated.append(replace(g, score=g.score - 0.10 * seen.get(key, 0)))
+        seen[key] = seen.get(key, 0) + 1
+    return sorted(rated, key=lambda g: -g.score)
+
+
 class _Shape:
     """What the generator asks about an object: its points with the hidden half mirrored, its rim, its balance."""
 
@@ -226,6 +238,9 @@ class _Shape:
         self.balance = self.floor + 0.45 * (self.top - self.floor)
         self.yaw = float(np.arctan2(box.pose[1, 0], box.pose[0, 0]))
         self._seen = segment.points
+        if segment.hidden is not None:
+            self.points = np.vstack([segment.points, segment.hidden])
+            return
         mirrored = segment.points.copy()
         mirrored[:, :2] = 2 * self.centre[:2] - mirrored[:, :2]
         local = (mirrored - self.centre) @ box.pose[:3, :3]
@@ -304,7 +319,7 @@ def _span(points: Matrix, yaw: float) -> tuple[float, float]:
 
 
 def _tool_pose(origin: Matrix, yaw: float, tilt: float) -> Matrix:
-    """Return a tool pose that looks down, closes along ``yaw`` and leans by ``tilt`` rad about the closing direction."""
+    """Return a tool pose that looks down, closes along ``yaw`` and leans by ``tilt`` rad about that direction."""
     y = np.array([np.cos(yaw), np.sin(yaw), 0.0])
     z = np.array([0.0, 0.0, -1.0])
     rotation = np.stack([np.cross(y, z), y, z], axis=1)
@@ -341,7 +356,7 @@ def _near(scene: PlanningScene, shape: _Shape) -> Matrix:
 
 
 def _boxes(grasp: Grasp, gripper: Gripper, approach: float) -> tuple[Matrix, Matrix]:
-    """Return centres (3, 3) and half sides (3, 3) of fingers and housing in the tool frame, swept back by ``approach``."""
+    """Return centres and half sides (3, 3) of fingers and housing in the tool frame, swept back by ``approach``."""
     y = grasp.opening / 2 + gripper.finger_thickness / 2
     back = gripper.palm_distance + approach
     finger = (gripper.pad_half - back) / 2

@@ -3,9 +3,8 @@
 """The object at a pixel: region growing on the organised cloud, and the box of the whole thing.
 
 Things stand on a horizontal support. A region grows from the seed over neighbouring pixels that are near in space, then
-learns from horizontal faces within it whether it joins two things that stand on or beside each other. Inner walls of mugs
-and bowls come back in because they lie within the region's footprint. The hidden back is completed by point symmetry
-wherever the camera could not have seen that it is empty.
+learns from horizontal faces within it whether it joins two things that stand on or beside each other. Inner walls of
+mugs and bowls come back in because they lie within the region's footprint.
 """
 
 from __future__ import annotations
@@ -20,18 +19,10 @@ from scipy.sparse.csgraph import connected_components
 
 from robotracer_ros.errors import InvalidDepthError, ObjectNotFoundError
 from robotracer_ros.geometry.camera import CameraModel
-from robotracer_ros.geometry.transforms import apply, invert, make_transform, rotation_about
-from robotracer_ros.scene.base import ObjectSegment, OrientedBox
+from robotracer_ros.scene.base import ObjectSegment
 from robotracer_ros.scene.cloud import upward
-from robotracer_ros.scene.footprint import (
-    Rectangle,
-    area_of,
-    hull_of,
-    inside,
-    least_rectangle,
-    principal_direction,
-    thin,
-)
+from robotracer_ros.scene.complete import estimate_box, hidden_points
+from robotracer_ros.scene.footprint import area_of, hull_of, inside, least_rectangle, thin
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -80,8 +71,8 @@ class _View:
     support_z: float
 
 
-def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], camera: CameraModel, base_from_camera: Matrix,
-                   support_z: float, seed_uv: tuple[float, float], usable: Mask | None = None,
+def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], camera: CameraModel,
+                   base_from_camera: Matrix, support_z: float, seed_uv: tuple[float, float], usable: Mask | None = None,
                    parameters: SegmentParameters | None = None) -> ObjectSegment:
     """Find the object at normalised image coordinates.
 
@@ -103,7 +94,8 @@ def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], came
     h, w = depth.shape
     u, v = (float(x) for x in camera.uv_to_pixels(seed_uv))
     if not (np.isfinite(u) and np.isfinite(v) and 0 <= u <= w and 0 <= v <= h):
-        raise InvalidDepthError(f'seed (u, v) = ({seed_uv[0]:g}, {seed_uv[1]:g}) lies outside the image: must be in 0..1000',
+        raise InvalidDepthError(f'seed (u, v) = ({seed_uv[0]:g}, {seed_uv[1]:g}) lies outside the image: '
+                                'must be in 0..1000',
                                 seed=[float(seed_uv[0]), float(seed_uv[1])])
     valid = np.isfinite(points[..., 2]) & (depth > 0)
     if usable is not None:
@@ -115,11 +107,12 @@ def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], came
     part = _window(elevated, found)
     seed = (found[0] - part[0].start, found[1] - part[1].start)
     view = _View(points[part], depth[part], valid[part], elevated[part],
-                 _links(points[part], depth[part], elevated[part], p.max_step), camera.fx, base_from_camera[:3, 3], base)
+                 _links(points[part], depth[part], elevated[part], p.max_step), camera.fx,
+                 base_from_camera[:3, 3], base)
     region = _grow(view, view.elevated, seed)
-    region, floor = _separate(view, region, seed, p)
-    back = hidden_points(view.points[region].astype(float), depth, camera, base_from_camera)
-    region = _absorb(view, region, back, p)
+    region, floor, others = _separate(view, region, seed, p)
+    back, _ = hidden_points(view.points[region].astype(float), depth, camera, base_from_camera)
+    region = _absorb(view, region, others, back, p)
     if region.sum() < p.min_pixels:
         raise ObjectNotFoundError(f'the thing at pixel ({found[1]}, {found[0]}) covers {int(region.sum())} pixels: '
                                   f'must be at least {p.min_pixels}', waypoint=0, pixels=int(region.sum()))
@@ -132,7 +125,9 @@ def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], came
                                   f'must be at most {p.max_extent:g} m', waypoint=0, extent=float(max(size)))
     mask = np.zeros(depth.shape, bool)
     mask[part] = region
-    return ObjectSegment(cloud, estimate_box(cloud, floor, depth, camera, base_from_camera), mask)
+    hidden, known = hidden_points(cloud, depth, camera, base_from_camera)
+    box = estimate_box(cloud, hidden[:0] if known else hidden, floor, camera, base_from_camera)
+    return ObjectSegment(cloud, box, mask, hidden)
 
 
 def _nearest_elevated(points: NDArray[np.float32], valid: Mask, elevated: Mask, support_z: float, u: float, v: float,
@@ -155,8 +150,8 @@ def _nearest_elevated(points: NDArray[np.float32], valid: Mask, elevated: Mask, 
         z = points[r0:r1, c0:c1, 2][valid[r0:r1, c0:c1] & near]
         top = float(z.max()) - support_z
         raise ObjectNotFoundError(f'nothing stands up from the support within {reach:.0f} px of (u, v) = '
-                                  f'({seed_uv[0]:g}, {seed_uv[1]:g}): the highest point is {1000 * top:.1f} mm above it, '
-                                  f'must be more than {1000 * p.min_height:.0f} mm', waypoint=0,
+                                  f'({seed_uv[0]:g}, {seed_uv[1]:g}): the highest point is {1000 * top:.1f} mm '
+                                  f'above it, must be more than {1000 * p.min_height:.0f} mm', waypoint=0,
                                   seed=[float(seed_uv[0]), float(seed_uv[1])], height=top)
     k = int(np.argmin(np.where(found, distance, np.inf)))
     return r0 + k // (c1 - c0), c0 + k % (c1 - c0)
@@ -196,8 +191,8 @@ def _components(view: _View, mask: Mask) -> NDArray[np.int64]:
     number = np.full(flat.shape, -1, np.int64)
     number[flat] = np.arange(count)
     i, j = view.links[:, flat[view.links[0]] & flat[view.links[1]]]
-    _, labels = connected_components(coo_matrix((np.ones(len(i), np.int8), (number[i], number[j])), shape=(count, count)),
-                                     directed=False)
+    graph = coo_matrix((np.ones(len(i), np.int8), (number[i], number[j])), shape=(count, count))
+    _, labels = connected_components(graph, directed=False)
     number[flat] = labels
     return number.reshape(mask.shape)
 
@@ -208,15 +203,18 @@ def _grow(view: _View, mask: Mask, seed: tuple[int, int]) -> Mask:
     return labels == labels[seed]
 
 
-def _separate(view: _View, region: Mask, seed: tuple[int, int], p: SegmentParameters) -> tuple[Mask, float | None]:
+def _separate(view: _View, region: Mask, seed: tuple[int, int],
+              p: SegmentParameters) -> tuple[Mask, float | None, Mask]:
     """Cut a region that joins several things at the horizontal faces within it.
 
     Returns:
-        The part that the seed belongs to, and the height of the face it stands on, None when it is the region's own base.
+        The part that the seed belongs to, the height of the face it stands on (None: the region's own base), and what
+        was found to be other things.
     """
     with np.errstate(invalid='ignore'):
-        flat = region & (upward(view.points) > 0.93)
+        flat = region & (upward(view.points) > 0.96)
     z = view.points[..., 2]
+    others = np.zeros_like(region)
     for face in _faces(view, flat):
         patch = flat & (np.abs(z - face) < 0.005)
         labels = _components(view, region & (z > face + 0.006))
@@ -229,11 +227,12 @@ def _separate(view: _View, region: Mask, seed: tuple[int, int], p: SegmentParame
                 continue
             whole, floor = stance
             if whole[seed]:
-                return whole, floor
+                return whole, floor, region & ~whole
             # On a face above the seed a piece beside it may be the upper half of the very thing that is looked for.
             if floor is not None or z[seed] > face - 0.008:
                 region = region & ~piece
-    return _grow(view, region, seed), None
+                others |= piece
+    return _grow(view, region, seed), None, others
 
 
 def _faces(view: _View, flat: Mask) -> list[float]:
@@ -254,11 +253,11 @@ def _stance(view: _View, piece: Mask, region: Mask, patch: Mask, face: float,
             p: SegmentParameters) -> tuple[Mask, float | None] | None:
     """Tell how a piece above a face is a thing of its own.
 
-    Handles are thin, rims surround their floor: neither is. A thing of its own leaves much of the face free outside of it.
+    Handles are thin, rims surround their floor: neither is. A thing of its own leaves much of the face free around it.
 
     Returns:
-        The whole thing and the height it stands at: the face's, or None when it stands beside the face and goes on below
-        it. None when the piece belongs to what bears the face.
+        The whole thing and the height it stands at: the face's, or None when it stands beside the face and goes on
+        below it. None when the piece belongs to what bears the face.
     """
     xy = view.points[..., :2].astype(float)
     hull = hull_of(thin(xy[piece]))
@@ -274,19 +273,22 @@ def _stance(view: _View, piece: Mask, region: Mask, patch: Mask, face: float,
     below = np.zeros_like(region)
     lower = region & ~piece & (view.points[..., 2] < face - 0.008)
     below[lower] = inside(xy[lower], hull, 0.004)
-    if np.mean(inside(xy[piece], hull_of(thin(xy[patch])), 0.005)) > 0.7 and below.sum() < 0.2 * piece.sum():
+    # It hides the face behind it, so that only its foot can be expected within what is seen of the face.
+    foot = piece & (view.points[..., 2] < face + 0.02)
+    rests = foot.any() and np.mean(inside(xy[foot], hull_of(thin(xy[patch])), 0.006)) > 0.7
+    if rests and below.sum() < 0.2 * piece.sum():
         return piece, face
     if below.sum() > 0.3 * piece.sum() and width > 1.5 * p.min_width:
         return piece | below, None
     return None
 
 
-def _absorb(view: _View, region: Mask, back: Matrix, p: SegmentParameters) -> Mask:
+def _absorb(view: _View, region: Mask, others: Mask, back: Matrix, p: SegmentParameters) -> Mask:
     """Add separate pieces that lie within the region's footprint (inner walls) or hang on it (spouts, handles)."""
     cloud = view.points[region].astype(float)
     hull = hull_of(thin(np.vstack([cloud, back])[:, :2]))
     low, high = float(cloud[:, 2].min()), float(cloud[:, 2].max())
-    rest = view.elevated & ~region
+    rest = view.elevated & ~region & ~others
     near = inside(view.points[rest][:, :2].astype(float), hull, 0.10)
     candidate = np.zeros_like(rest)
     candidate[rest] = near
@@ -326,7 +328,7 @@ def _hangs_on(view: _View, piece: Mask, region: Mask, p: SegmentParameters) -> b
 
 
 def _contact_height(view: _View, region: Mask) -> float:
-    """Return the height of what the object stands on: that of the level pixels around its lower edge, or the support's."""
+    """Return the height of what the object stands on: of the level pixels around its lower edge, or the support."""
     z = view.points[..., 2]
     low = float(np.percentile(z[region], 2))
     if low - view.support_z < 0.012:
@@ -340,96 +342,3 @@ def _contact_height(view: _View, region: Mask) -> float:
         if close.sum() >= 8:
             return float(np.median(z[ring][close]))
     return view.support_z
-
-
-def estimate_box(cloud: Matrix, floor: float, depth: NDArray[np.float32], camera: CameraModel,
-                 base_from_camera: Matrix) -> OrientedBox:
-    """Estimate the box of a whole object of which one side is seen.
-
-    Args:
-        cloud: (M, 3) visible points in the planning frame.
-        floor: Height of what it stands on, metres.
-        depth: (H, W) metres: tells which space is known to be empty.
-        camera: Intrinsics.
-        base_from_camera: (4, 4).
-    """
-    points = np.vstack([cloud, hidden_points(cloud, depth, camera, base_from_camera)])
-    outline = _core(points[:, :2])
-    rectangle = least_rectangle(hull_of(thin(outline)))
-    rectangle = _rounded(rectangle, outline, float(np.linalg.norm(points.mean(axis=0) - base_from_camera[:3, 3])) / camera.fx)
-    z = np.sort(cloud[:, 2])
-    top = float(np.mean(z[-max(3, len(z) // 100):]))
-    height = max(top - floor, 0.004)
-    pose = make_transform(rotation_about((0, 0, 1), rectangle.yaw), (*rectangle.centre, floor + height / 2))
-    return OrientedBox(pose, np.array([*rectangle.sides, height]))
-
-
-def _rounded(rectangle: Rectangle, points: Matrix, pixel: float) -> Rectangle:
-    """Correct the rectangle of a round outline.
-
-    Its extremes are points between pixels, not edges, so that sampling takes some of it; and the least rectangle of an
-    ellipse hardly depends on its direction, so that its moments tell it better.
-
-    Args:
-        rectangle: Least rectangle around the points.
-        points: (N, 2).
-        pixel: Size of a pixel at the object, metres.
-    """
-    hull = hull_of(thin(points))
-    fullness = area_of(hull) / float(np.prod(rectangle.sides))
-    roundness = float(np.clip((0.95 - fullness) / (0.95 - np.pi / 4), 0.0, 1.0))
-    if roundness > 0.5:
-        axis = principal_direction(hull)
-        c, s = np.cos(axis), np.sin(axis)
-        turned = hull @ np.array([[c, -s], [s, c]])
-        low, high = turned.min(axis=0), turned.max(axis=0)
-        rectangle = Rectangle(np.array([[c, -s], [s, c]]) @ ((low + high) / 2), high - low, axis)
-    return Rectangle(rectangle.centre, rectangle.sides + roundness * 2.0 * pixel, rectangle.yaw)
-
-
-def hidden_points(cloud: Matrix, depth: NDArray[np.float32], camera: CameraModel, base_from_camera: Matrix) -> Matrix:
-    """Return the points (K, 3) of the unseen back that point symmetry about the object's axis suggests.
-
-    Seen from the side, the left and right edge of a symmetric thing lie opposite to each other about its axis. A mirrored
-    point stays only where the camera measured something in front of it: seen empty space is empty.
-    """
-    eye = base_from_camera[:3, 3]
-    view = cloud.mean(axis=0)[:2] - eye[:2]
-    view = view / max(float(np.linalg.norm(view)), 1e-9)
-    across = cloud[:, :2] @ np.array([-view[1], view[0]])
-    along = cloud[:, :2] @ view
-    order = np.argsort(across)
-    k = max(2, len(order) // 60)
-    bands = (order[:k], order[-k:])
-    # A flat top or a rim as wide as the thing shows the whole outline, unless its far half was not found.
-    rim = cloud[:, 2] > np.percentile(cloud[:, 2], 99) - 0.008
-    middle = float(np.mean([np.median(along[i]) for i in bands]))
-    wide = rim.sum() > 3 and np.ptp(across[rim]) > 0.85 * np.ptp(across)
-    if wide and along.max() - middle > 0.7 * (middle - along.min()):
-        return np.empty((0, 3))
-    # Of a round side only the half in front of its outermost line is seen: that line is where the view just grazes it.
-    middle = float(np.mean([np.percentile(along[i], 85) for i in bands]))
-    axis = middle * view + np.mean([np.median(across[i]) for i in bands]) * np.array([-view[1], view[0]])
-    mirrored = cloud.copy()
-    mirrored[:, :2] = 2 * axis - cloud[:, :2]
-    uvd = camera.project(apply(invert(base_from_camera), mirrored))
-    px = np.rint(camera.uv_to_pixels(uvd[:, :2]))
-    h, w = depth.shape
-    seen = np.isfinite(px).all(axis=1) & (px >= 0).all(axis=1) & (px[:, 0] < w) & (px[:, 1] < h)
-    column, row = px[seen].astype(np.int64).T
-    measured = depth[row, column]
-    keep = np.zeros(len(cloud), bool)
-    keep[seen] = (measured > 0) & (measured < uvd[seen, 2] + 0.004)
-    return mirrored[keep]
-
-
-def _core(points: Matrix) -> Matrix:
-    """Leave out the outermost 0.3 percent of points (N, 2) in 12 directions: depth noise widens every hull."""
-    if len(points) < 300:
-        return points
-    keep = np.ones(len(points), bool)
-    for angle in np.deg2rad(np.arange(0, 180, 15)):
-        along = points @ np.array([np.cos(angle), np.sin(angle)])
-        low, high = np.percentile(along, (0.3, 99.7))
-        keep &= (along >= low) & (along <= high)
-    return points[keep]
