@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerFast
 
 from robotracer_ros.data.facts import SceneFacts
 from robotracer_ros.data.language import describe
-from robotracer_ros.data.program import Filter
 from robotracer_ros.data.qa import Sample, sample_questions
 from robotracer_ros.data.split import Split
 from robotracer_ros.sim.spec import Rendering, Scene
@@ -69,7 +68,7 @@ def plain_questions(facts: SceneFacts, rng: np.random.Generator, n: int) -> list
             break
         o = visible[int(rng.integers(len(visible)))]
         phrase = describe(facts, o.index, rng, 'train', depth=0)
-        if phrase is not None and isinstance(phrase.expression, Filter):
+        if phrase is not None and phrase.expression.selector is None:
             pairs.append(
                 TextPair(refer_prompt(phrase.text), write_answer([o.uvd]), (o.index,), 'refer')
             )
