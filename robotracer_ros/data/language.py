@@ -71,6 +71,7 @@ def describe(
     avoid: Collection[int] = (),
     depth: int = 1,
     clause: bool = False,
+    plain: bool = False,
 ) -> Phrase | None:
     """Find a phrase that means one object of the scene and no other.
 
@@ -82,6 +83,7 @@ def describe(
         avoid: Indices of objects that may not serve as anchors.
         depth: How many relations may be nested; 0 gives phrases without another object.
         clause: Say "that is left of" and not "left of": for phrases that are followed by words for another place.
+        plain: Use kind, colour and size only.
 
     Returns:
         The phrase, or None when the object is not visible or nothing tried means it alone.
@@ -89,8 +91,10 @@ def describe(
     fact = facts.objects[target]
     if not fact.visible:
         return None
-    strategies = {'plain': 4.0, 'ordinal': 3.0, 'superlative': 1.0}
-    if depth > 0:
+    strategies = {'plain': 4.0}
+    if not plain:
+        strategies |= {'ordinal': 3.0, 'superlative': 1.0}
+    if depth > 0 and not plain:
         strategies['relative'] = 3.0
     order = []
     while strategies:

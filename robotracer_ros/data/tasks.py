@@ -32,6 +32,8 @@ PRIMITIVE_WEIGHTS: Mapping[str, float] = {
     'M5': 2.4,
     'hover': 1.4,
 }
+#: what a demo asks for
+SIMPLE_PRIMITIVES = {'M1': 3.0, 'M3': 1.0}
 #: steps of reasoning at most
 MAX_STEPS = 9
 #: a trace is rejected when more of its way than this is hidden
@@ -66,10 +68,27 @@ def sample_task(
     primitives: Mapping[str, float] | None = None,
     rendering: Rendering | None = None,
     split: Split = 'train',
+    plain_names: bool = False,
 ) -> Task | None:
     """Make one task of a scene; arguments as in :func:`sample_tasks`; None when the scene yields none."""
-    tasks = sample_tasks(scene, rng, 1, primitives, rendering, split)
+    tasks = sample_tasks(
+        scene, rng, 1, primitives, rendering, split, plain_names=plain_names
+    )
     return tasks[0] if tasks else None
+
+
+def simple_task(scene: Scene, rendering: Rendering) -> Task | None:
+    """Make the task of a scene that a demo asks for: place one thing relative to another, or stack.
+
+    Things have plain names where those suffice. The same scene gives the same task; None when there
+    is none.
+    """
+    for plain in (True, False):
+        rng = np.random.default_rng(scene.seed)
+        task = sample_task(scene, rng, SIMPLE_PRIMITIVES, rendering, plain_names=plain)
+        if task is not None:
+            return task
+    return None
 
 
 def sample_tasks(
@@ -80,6 +99,7 @@ def sample_tasks(
     rendering: Rendering | None = None,
     split: Split = 'train',
     rejections: Rejections | None = None,
+    plain_names: bool = False,
 ) -> list[Task]:
     """Make up to ``n`` different tasks of a scene.
 
@@ -92,6 +112,7 @@ def sample_tasks(
         split: ``train`` and ``val`` use no held-out wording or composition, ``wording`` and
             ``composition`` at least one.
         rejections: Counts attempts by outcome when given.
+        plain_names: Name things by kind, colour and size only, without ordinals and relations.
 
     Returns:
         Tasks with different instructions, fewer than ``n`` when the scene does not yield more.
@@ -110,7 +131,7 @@ def sample_tasks(
         if len(tasks) == n:
             break
         primitive = weighted(rng, list(weights), list(weights.values()))
-        task, reason = _attempt(facts, primitive, objects, rng, split)
+        task, reason = _attempt(facts, primitive, objects, rng, split, plain_names)
         if task is not None and task.instruction in seen:
             task, reason = None, 'repeated instruction'
         count[reason] += 1
@@ -121,7 +142,12 @@ def sample_tasks(
 
 
 def _attempt(
-    facts: SceneFacts, primitive: str, objects: list[Fact], rng: np.random.Generator, split: Split
+    facts: SceneFacts,
+    primitive: str,
+    objects: list[Fact],
+    rng: np.random.Generator,
+    split: Split,
+    plain_names: bool,
 ) -> tuple[Task | None, str]:
     order = shuffled(rng, objects)
     if primitive == 'hover' and rng.random() < 0.5:
@@ -133,7 +159,7 @@ def _attempt(
     path, reason = _keypoints(facts, plan)
     if path is None:
         return None, reason
-    named = _name(facts, plan, rng, split)
+    named = _name(facts, plan, rng, split, plain_names)
     if named is None:
         return None, 'no unique phrase'
     sentence, rare_wording = _say(plan, named, rng, split)
@@ -185,7 +211,9 @@ def _keypoints(facts: SceneFacts, plan: Draft) -> tuple[NDArray[np.float64] | No
     return (path, '') if hidden <= _MAX_HIDDEN else (None, 'hidden')
 
 
-def _name(facts: SceneFacts, plan: Draft, rng: np.random.Generator, split: Split) -> _Named | None:
+def _name(
+    facts: SceneFacts, plan: Draft, rng: np.random.Generator, split: Split, plain: bool
+) -> _Named | None:
     """Find phrases; none of them leans on another object that the sentence is about."""
     spoken = [plan.moved, *plan.references, *((plan.via,) if plan.via else ()), *plan.hover]
     indices = [o.index for o in spoken]
@@ -199,6 +227,7 @@ def _name(facts: SceneFacts, plan: Draft, rng: np.random.Generator, split: Split
             avoid=[i for i in indices if i != index],
             depth=depth,
             clause=index == plan.moved.index,
+            plain=plain,
         )
 
     # One relation inside another is enough where a sentence speaks of three things or more.

@@ -29,7 +29,7 @@ from rich.status import Status
 from robotracer_msgs.action import ExecuteInstruction
 from robotracer_ros.bench.judge import Verdict, bottom_centre, judge
 from robotracer_ros.data.task import Task
-from robotracer_ros.data.tasks import sample_task
+from robotracer_ros.data.tasks import simple_task
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.transforms import apply
 from robotracer_ros.nodes.compose import Composition
@@ -93,30 +93,20 @@ class _Run:
     problem: str = ''
 
 
-def demo_task(scene: Scene, rendering: Any) -> Task:
-    """Choose the instruction of a seed: the same for the same seed.
-
-    Raises:
-        InvalidParameterError: nothing sensible can be asked for in this scene.
-    """
-    task = sample_task(scene, np.random.default_rng(scene.seed), rendering=rendering)
-    if task is None:
-        raise InvalidParameterError(
-            f'seed {scene.seed}: no task fits this scene; choose another seed or give --instruction'
-        )
-    return task
-
-
 def run_demo(options: DemoOptions) -> int:
     """Run the demo; return 0 when the task was done, 1 when not."""
     console = Console(highlight=False)
-    options.out.mkdir(parents=True, exist_ok=True)
     scene = generate_scene(options.seed)
     task = None
     if options.instruction is None:
-        task = demo_task(scene, Renderer().render(scene))
+        task = simple_task(scene, Renderer().render(scene))
+        if task is None:
+            raise InvalidParameterError(
+                f'seed {scene.seed}: no task fits this scene; take another or give --instruction'
+            )
     instruction = options.instruction or (task.instruction if task else '')
     console.print(f'[bold]robotracer demo[/], seed {options.seed}: [italic]"{instruction}"[/]')
+    options.out.mkdir(parents=True, exist_ok=True)
     apply_transport_profile()
     addresses: list[str] = []
 

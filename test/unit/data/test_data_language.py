@@ -377,3 +377,16 @@ def test_the_same_random_state_says_the_same():
         for _ in range(2)
     ]
     assert said[0] == said[1]
+
+
+def test_plain_names_use_neither_order_nor_other_things():
+    found = 0
+    for seed in range(40, 60):
+        facts = SceneFacts(generate_scene(seed))
+        for fact in facts.objects:
+            phrase = describe(facts, fact.index, np.random.default_rng(seed), plain=True)
+            if phrase is not None:
+                found += 1
+                assert phrase.expression.selector is None
+                assert phrase.anchors == ()
+    assert found > 60
