@@ -17,6 +17,7 @@ import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, ShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -102,7 +103,7 @@ class PlannerNode(LifecycleNode):
         self._slot = threading.Condition()
         self._current: GoalRun | None = None
         self._swapping = False
-        self._topic_thread: threading.Thread | None = None
+        self._answering = 0
         self._errors = ErrorLog()
         self._recheck = RecheckFigures()
         self._ended: dict[str, int] = {'succeeded': 0, 'failed': 0, 'refused': 0}
@@ -181,9 +182,12 @@ class PlannerNode(LifecycleNode):
         self._plugins.disconnect()
 
     def close(self) -> None:
-        """Stop the robot and let waiting callbacks return; called before the context ends."""
+        """Stop the robot and give clients their results; called while the executor still spins."""
         self._closing.set()
         self.stop_robot('the planner node shuts down')
+        with self._slot:
+            self._slot.wait_for(lambda: self._answering == 0, 1.0)
+        time.sleep(0.1)  # rclpy sends a result only after its callback has returned
 
     def _release(self) -> None:
         self._plugins.close()
@@ -332,6 +336,16 @@ class PlannerNode(LifecycleNode):
 
     def _conclude(self, handle: ServerGoalHandle, run: GoalRun, planner: str, result: Any) -> Any:
         """Start the worker of a goal, wait for it, fill the result and set the goal's state."""
+        with self._slot:
+            self._answering += 1
+        try:
+            return self._answer(handle, run, planner, result)
+        finally:
+            with self._slot:
+                self._answering -= 1
+                self._slot.notify_all()
+
+    def _answer(self, handle: ServerGoalHandle, run: GoalRun, planner: str, result: Any) -> Any:
         handle.robotracer_run = run
         if handle.robotracer_cancel.is_set():  # cancelled before there was anything to stop
             run.stop(CancelledError('cancelled by the client before it began'))
@@ -523,9 +537,18 @@ def run(args: Sequence[str] | None = None) -> int:
     executor.add_node(node)
     executor.create_task(node.autostart)
 
+    end = threading.Event()
+
     def spin() -> None:
         try:
-            executor.spin()
+            # Not spin(): ending that from another thread destroys what it is waiting on.
+            while not end.is_set():
+                try:
+                    executor.spin_once(timeout_sec=0.1)
+                except InvalidHandle:
+                    # Cleanup dropped a subscription in one thread while this one collected what
+                    # to wait for; rclpy tolerates that for most entities, not for their events.
+                    continue
         except (ExternalShutdownException, ShutdownException):
             pass
         except Exception as e:
@@ -540,9 +563,10 @@ def run(args: Sequence[str] | None = None) -> int:
         ask.wait()
     finally:
         node.close()
+        end.set()
+        spinner.join(5.0)
         executor.shutdown(timeout_sec=2.0)
         rclpy.try_shutdown()
-        spinner.join(5.0)
     return 0
 
 

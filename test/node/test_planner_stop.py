@@ -65,7 +65,7 @@ def test_killed_while_moving(rig, start):
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_told_to_end_while_moving(rig, start, number):
     process = start()
-    rig.follow()
+    goal = rig.follow()
     wait_for(lambda: rig.robot.speed() > 0.3)
     asked = rig.robot.now()
     process.process.send_signal(number)
@@ -75,7 +75,10 @@ def test_told_to_end_while_moving(rig, start, number):
     wait_for(lambda: rig.robot.now() > asked + 1.0)
     assert rig.robot.rest_after(asked) < 0.35
     assert on_the_way(rig) < 0.01
-    assert 'Traceback' not in process.text()
+    result = goal.wait()  # the client is told, too
+    assert result.error_code == ErrorCode.CANCELLED
+    assert result.error_msg == 'cancelled: the planner node shuts down'
+    assert 'Traceback' not in process.text() and 'exception' not in process.text()
 
 
 def test_no_tracer_is_a_typed_error(rig, start):
