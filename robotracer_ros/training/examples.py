@@ -63,6 +63,10 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
     pointers: list[tuple[int, PointerTarget]] = [
         (len(head) + i - 1, t) for i, t in zip(firsts, pair.targets, strict=False) if t is not None
     ]
+    if pair.family.startswith('refer') and pair.targets and pair.targets[0] is not None:
+        # The words themselves point too, from the last one of the phrase on: the way from a noun to
+        # what it names is shorter there, and the first coordinate inherits it.
+        pointers += [(len(head) - back, pair.targets[0]) for back in (3, 2, 1)]
     return Example(head + answer, len(head), [''] * len(head) + roles, pointers, pair.family)
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
@@ -11,6 +13,8 @@ from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGenerat
 #: value of the marked coordinate of visual tokens, and the logit that text heads give them at the
 #: start
 _MARK, _QUERY, _KEY = 2.5, 4.0, -1.5
+#: gain with which early text heads hand on what they gather, and size of the comparing weights
+_HAND_ON, _COMPARE = 0.3, 0.15
 
 
 @torch.no_grad()
@@ -38,3 +42,67 @@ def focus_text_heads(model: RoboTracerForConditionalGeneration) -> None:
         for head in range(heads // 2, heads):
             attention.q_proj.bias[head * size + slow] = _QUERY
             attention.k_proj.weight[(head // groups) * size + slow, 0] = _KEY
+
+
+@torch.no_grad()
+def align_names(
+    model: RoboTracerForConditionalGeneration,
+    vocabulary: Mapping[str, int],
+    kinds: Sequence[str],
+    colors: Sequence[str],
+) -> None:
+    """Let words begin where patches already are, and let the supervised heads begin by comparing.
+
+    Dense pre-training leaves one direction per kind and per colour in the space of the visual
+    tokens: the rows of the patch head. The embeddings of these words begin as these directions;
+    text heads of the early layers begin by handing on what they gather; the supervised heads begin
+    with equal query and key weights, that is, as a similarity. What a word means, which words count
+    and how relations work is learned from there.
+
+    Args:
+        model: With dense heads, after dense pre-training.
+        vocabulary: Token ids by token text.
+        kinds: Names of the first outputs of the dense head; compound names share their direction.
+        colors: Names of the next outputs.
+    """
+    weight = model.get_input_embeddings().weight
+    norm = weight[list(vocabulary.values())].norm(dim=1).median()
+    rows = model.dense_head.weight[: model.config.dense_kinds + model.config.dense_colors]
+    groups = rows.split([model.config.dense_kinds, model.config.dense_colors])
+    for group, names in zip(groups, (kinds, colors), strict=True):
+        # Compound names first: 'can' is a kind of its own and must win over 'watering can'.
+        for i in sorted(range(len(names)), key=lambda k: -len(names[k].split())):
+            direction = group[i] - group.mean(0)
+            for word in names[i].split():
+                for text in (word, word + 's', word.capitalize()):
+                    for token in (text, 'Ġ' + text):
+                        if token in vocabulary:
+                            weight[vocabulary[token]] = direction / direction.norm() * norm
+    width = weight.shape[1]
+    first_match = min(int(layer) for layer, _ in model.config.pointer_heads)
+    layers = model.model.language_model.layers
+    for layer in layers[:first_match]:
+        attention = layer.self_attn
+        size = attention.head_dim
+        heads = attention.v_proj.out_features // size
+        half = (heads - heads // 2) * size
+        basis = torch.linalg.qr(torch.randn(width, half, device=weight.device))[0]
+        attention.v_proj.weight[-half:] = basis.T
+        attention.o_proj.weight[:, -half:] = basis * _HAND_ON
+    for layer_index, head in model.config.pointer_heads:
+        attention = layers[int(layer_index)].self_attn
+        size, shared = attention.head_dim, attention.num_key_value_groups
+        # Fast rotary pairs would scramble the comparison with the length of the question.
+        pairs = torch.arange(size // 2)
+        keep = torch.cat([pairs, pairs]) >= size // 5
+        projection = torch.randn(size, width, device=weight.device) * _COMPARE
+        projection[:, 0] = 0
+        projection[~keep] = 0
+        slow = size // 2 - 1
+        projection[slow] = 0
+        attention.q_proj.weight[int(head) * size : (int(head) + 1) * size] = projection
+        key = int(head) // shared * size
+        attention.k_proj.weight[key : key + size] = projection
+        # A state is most similar to itself: the mark of visual tokens outweighs that.
+        attention.k_proj.weight[key + slow, 0] = -_KEY
+        attention.q_proj.bias[int(head) * size + slow] = 4 * _QUERY

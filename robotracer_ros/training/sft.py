@@ -42,7 +42,7 @@ from robotracer_ros.training.config import SftConfig, load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss
 from robotracer_ros.training.evaluate import evaluate
 from robotracer_ros.training.examples import SoftLabels
-from robotracer_ros.training.initial import focus_text_heads
+from robotracer_ros.training.initial import align_names, focus_text_heads
 from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
 
@@ -144,17 +144,20 @@ class Run:
         self.tokenizer = build_tokenizer()
         torch.manual_seed(config.seed)
         self.model = make_model(config, self.tokenizer).to(self.device)
-        decay = [p for n, p in self.model.named_parameters() if p.dim() >= 2 and 'embed' not in n]
-        rest = [p for n, p in self.model.named_parameters() if p.dim() < 2 or 'embed' in n]
-        self.parameters = decay + rest
+        groups: list[dict[str, Any]] = []
+        for part, factor in (('encoders', 1.0), ('decoder', config.decoder_rate_factor)):
+            named = [
+                (n, p)
+                for n, p in self.model.named_parameters()
+                if ('language_model' in n) == (part == 'decoder')
+            ]
+            for flat in (False, True):
+                chosen = [p for n, p in named if (p.dim() < 2 or 'embed' in n) == flat]
+                weight_decay = 0.0 if flat else config.weight_decay
+                groups.append({'params': chosen, 'weight_decay': weight_decay, 'factor': factor})
+        self.parameters = [p for g in groups for p in g['params']]
         self.optimizer = torch.optim.AdamW(
-            [
-                {'params': decay, 'weight_decay': config.weight_decay},
-                {'params': rest, 'weight_decay': 0.0},
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-            eps=1e-9,
+            groups, lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-9
         )
         self.step, self.decay_from, self.seconds = 0, config.decay_at, 0.0
         self._resume()
@@ -195,7 +198,12 @@ class Run:
             self.model.load_state_dict(fitting, strict=False)
             if not any('language_model' in k for k in fitting):
                 focus_text_heads(self.model)
+                self.begin_text()
             self.say(f'{len(fitting)} tensors from {source}')
+
+    def begin_text(self) -> None:
+        """Give the untrained decoder what dense pre-training has found."""
+        align_names(self.model, self.tokenizer.get_vocab(), KIND_CLASSES, COLOR_CLASSES)
 
     def say(self, text: str) -> None:
         """Print on rank 0."""
@@ -222,7 +230,7 @@ class Run:
     def one_step(self) -> dict[str, float]:
         """Take one optimiser step; return mean figures of this rank."""
         for group in self.optimizer.param_groups:
-            group['lr'] = self.learning_rate()
+            group['lr'] = self.learning_rate() * group['factor']
         autocast: AbstractContextManager[Any] = (
             torch.autocast(self.device.type, torch.bfloat16)
             if self.config.precision == 'bf16'

@@ -46,8 +46,8 @@ def test_pointers_stand_before_the_first_coordinate() -> None:
         'Point to it', '<answer>[(100, 200, 0.500), (300, 400, 1.500)]</answer>', (2, None)
     )
     example = encode(TOKENIZER, NUMBERS, pair)
-    ((position, target),) = example.pointers
-    assert target == 2
+    assert {target for _, target in example.pointers} == {2}
+    position = example.pointers[0][0]
     assert TOKENIZER.decode([example.ids[position + 1]]) == '100'
     assert '100' not in TOKENIZER.decode(example.ids[: position + 1])
 
@@ -167,7 +167,7 @@ def test_micro_model_learns_to_point_by_name() -> None:
     batch = collate([encode(TOKENIZER, NUMBERS, p) for p in pairs], share, 2, 4)
     labels = SoftLabels(NUMBERS, sigma_uv=0.3, sigma_d=0.3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(130):
+    for _ in range(240):
         out = packed_forward(model, pixels[None], batch.ids[None])
         assert out.hidden is not None
         logits = model.lm_head(out.hidden.flatten(0, 2)[batch.rows])
