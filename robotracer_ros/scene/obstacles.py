@@ -11,7 +11,7 @@ from robotracer_ros.errors import InvalidParameterError
 
 Matrix = NDArray[np.float64]
 
-#: a grid beyond this many cells would no longer fit the time budget
+#: filling a grid of more cells than this would no longer fit the time budget
 _MAX_CELLS = 8_000_000
 
 
@@ -32,7 +32,7 @@ def occupied_voxels(points: NDArray[np.floating], voxel_size: float, lower: Matr
         fill: Fill the columns.
 
     Raises:
-        InvalidParameterError: the voxel size is not positive or far too small for the workspace.
+        InvalidParameterError: the voxel size is not positive, or far too small to fill the workspace.
     """
     low, high = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
     if not (np.isfinite(voxel_size) and voxel_size > 0 and np.all(high > low)):
@@ -40,7 +40,8 @@ def occupied_voxels(points: NDArray[np.floating], voxel_size: float, lower: Matr
                                     'both must be positive', voxel_size=voxel_size)
     first = np.floor(low / voxel_size).astype(np.int64)
     shape = np.ceil(high / voxel_size).astype(np.int64) - first
-    if np.prod(shape) > _MAX_CELLS:
+    filled = fill and np.isfinite(support_z)
+    if filled and np.prod(shape) > _MAX_CELLS:
         raise InvalidParameterError(f'voxel size {voxel_size} m gives {np.prod(shape)} voxels in the workspace: '
                                     f'must be at most {_MAX_CELLS}', voxel_size=voxel_size)
     p = np.asarray(points)
@@ -49,12 +50,17 @@ def occupied_voxels(points: NDArray[np.floating], voxel_size: float, lower: Matr
     index = np.floor(p[inside] / voxel_size).astype(np.int64) - first
     np.clip(index, 0, shape - 1, out=index)
     flat = (index[:, 0] * shape[1] + index[:, 1]) * shape[2] + index[:, 2]
-    grid = (np.bincount(flat, minlength=int(np.prod(shape))) >= min_points).reshape(shape)
+    cells, counts = np.unique(flat, return_counts=True)
+    occupied = np.stack(np.unravel_index(cells[counts >= min_points], tuple(shape)), axis=1)
+    bottom = 0
     if np.isfinite(support_z):
         bottom = int(np.clip(np.ceil(support_z / voxel_size - 0.5) - first[2], 0, shape[2]))
-        if fill:
-            columns = np.nonzero(grid.any(axis=2))
-            stacks = grid[columns][:, ::-1]
-            grid[columns] = np.logical_or.accumulate(stacks, axis=1)[:, ::-1]
-        grid[:, :, :bottom] = False
-    return np.asarray((np.argwhere(grid) + first + 0.5) * voxel_size, dtype=np.float64)
+    if filled:
+        grid = np.zeros(tuple(shape), dtype=bool)
+        grid[tuple(occupied.T)] = True
+        columns = np.nonzero(grid.any(axis=2))
+        stacks = grid[columns][:, ::-1]
+        grid[columns] = np.logical_or.accumulate(stacks, axis=1)[:, ::-1]
+        occupied = np.argwhere(grid)
+    occupied = occupied[occupied[:, 2] >= bottom]
+    return np.asarray((occupied + first + 0.5) * voxel_size, dtype=np.float64)

@@ -53,4 +53,4 @@ def test_nothing_gives_no_voxels():
 @pytest.mark.parametrize('size', [0.0, -0.01, float('nan'), 1e-4])
 def test_bad_sizes_are_refused(size):
     with pytest.raises(InvalidParameterError, match='voxel size'):
-        occupied_voxels(np.zeros((1, 3)), size, LOW, HIGH)
+        occupied_voxels(np.zeros((1, 3)), size, LOW, HIGH, 0.0)
