@@ -27,12 +27,14 @@ class ObjectSegment:
         box: Estimated box of the whole object: gravity-aligned, standing on ``support_z``.
         mask: (H, W) bool, the segment in the depth image, or None when it came from elsewhere.
         hidden: (K, 3) likely surface points of the unseen back, or None when nobody estimated them.
+        eye: (3,) where it was seen from, or None when that is unknown.
     """
 
     points: NDArray[np.float64]
     box: OrientedBox
     mask: NDArray[np.bool_] | None = None
     hidden: NDArray[np.float64] | None = None
+    eye: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

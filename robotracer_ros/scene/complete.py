@@ -86,8 +86,6 @@ def hidden_points(cloud: Matrix, depth: NDArray[np.float32], camera: CameraModel
     """
     hull = hull_of(thin(cloud[:, :2]))
     known, axis = _outline(cloud, base_from_camera[:3, 3])
-    if known:
-        axis = least_rectangle(hull).centre
     mirrored = cloud.copy()
     mirrored[:, :2] = 2 * axis - cloud[:, :2]
     uvd = camera.project(apply(invert(base_from_camera), mirrored))
@@ -104,9 +102,10 @@ def hidden_points(cloud: Matrix, depth: NDArray[np.float32], camera: CameraModel
 
 
 def _outline(cloud: Matrix, eye: Matrix) -> tuple[bool, Matrix]:
-    """Tell whether the whole outline of a thing (M, 3) is seen from ``eye`` (3,), and where its axis (2,) is if not.
+    """Tell whether the whole outline of a thing (M, 3) is seen from ``eye`` (3,), and where its axis (2,) is.
 
-    Seen from the side, the left and right edge of a symmetric thing lie opposite to each other about its axis.
+    The axis is in the middle of a top that shows the outline. Otherwise: seen from the side, the left and right edge of
+    a symmetric thing lie opposite to each other about its axis.
     """
     view = cloud.mean(axis=0)[:2] - eye[:2]
     view = view / max(float(np.linalg.norm(view)), 1e-9)
@@ -116,13 +115,15 @@ def _outline(cloud: Matrix, eye: Matrix) -> tuple[bool, Matrix]:
     k = max(2, len(order) // 60)
     bands = (order[:k], order[-k:])
     # A flat top or a rim as wide as the thing shows the whole outline, unless its far half was not found.
-    rim = cloud[:, 2] > np.percentile(cloud[:, 2], 99) - 0.008
+    # Handles stick out beyond it.
+    rim = cloud[:, 2] > np.percentile(cloud[:, 2], 99) - 0.006
     middle = float(np.mean([np.median(along[i]) for i in bands]))
-    wide = rim.sum() > 3 and np.ptp(across[rim]) > 0.85 * np.ptp(across)
-    known = bool(wide and along.max() - middle > 0.7 * (middle - along.min()))
+    wide = rim.sum() > 3 and np.ptp(across[rim]) > 0.70 * np.ptp(across)
+    if wide and along.max() - middle > 0.7 * (middle - along.min()):
+        return True, least_rectangle(hull_of(thin(_core(cloud[rim, :2])))).centre
     # Of a round side only the half in front of its outermost line is seen: there the view just grazes it.
     middle = float(np.mean([np.percentile(along[i], 85) for i in bands]))
-    return known, middle * view + np.mean([np.median(across[i]) for i in bands]) * side
+    return False, middle * view + np.mean([np.median(across[i]) for i in bands]) * side
 
 
 def _core(points: Matrix) -> Matrix:

@@ -90,6 +90,7 @@ class GraspParameters:
         rim_directions: Places tried around a rim.
         tip_gap: Least height of the finger tips above the object's support, metres.
         approach: Length of the straight way in that is checked for obstacles, metres.
+        max_slope: Slope of the surface under a pad against the pad beyond which it would slide off.
         max_candidates: How many are returned.
     """
 
@@ -98,6 +99,7 @@ class GraspParameters:
     rim_directions: int = 16
     tip_gap: float = 0.004
     approach: float = 0.08
+    max_slope: float = 0.45
     max_candidates: int = 40
 
     def __post_init__(self) -> None:
@@ -135,25 +137,25 @@ class TopDownGrasps(GraspGenerator):
         """Grasps with one finger on each side of the whole object."""
         out: list[Grasp] = []
         for height in self._heights(shape, gripper):
-            slab = shape.slab(height, gripper.pad_half)
+            slab, seen = shape.slab(height, gripper.pad_half)
             if len(slab) < 8:
                 continue
-            spans = [(yaw, *_span(slab, yaw)) for yaw in shape.yaws(self._p.yaws)]
-            narrowest = min(high - low for _, low, high in spans)
-            for yaw, low, high in spans:
-                width = high - low
-                opening = min(width + 2 * gripper.clearance, gripper.max_opening)
-                if width > gripper.max_opening - 0.006 or narrowest < 0.93 * width:
-                    continue
+            for yaw in shape.yaws(self._p.yaws):
                 y = np.array([np.cos(yaw), np.sin(yaw)])
-                x = np.array([-y[1], y[0]])
-                # Along the pads the middle of the slab, so that the load is centred.
-                first, last = _span(slab, yaw + np.pi / 2)
-                centre = (low + high) / 2 * y + (first + last) / 2 * x
-                off = float(np.linalg.norm(centre - shape.centre[:2]))
+                pinch = _pinch(slab, seen, yaw, shape.middle, gripper)
+                # A pinch much thinner than the object's box holds only the skin of its visible side.
+                if (pinch is None or pinch.slope > self._p.max_slope
+                        or pinch.width < 0.55 * min(shape.chord(yaw), gripper.max_opening)):
+                    continue
+                width, opening = pinch.width, min(pinch.width + 2 * gripper.clearance, gripper.max_opening)
+                off = float(np.linalg.norm(pinch.centre - shape.middle))
                 tight = max(0.0, 1.0 - (opening - width) / (2 * gripper.clearance))
-                score = (1.0 + 0.15 * narrowest / max(width, 1e-6) - 8.0 * off - 3.0 * abs(height - shape.balance)
-                         - 1.5 * shape.slant(height, yaw, gripper.pad_half) - 0.4 * tight)
+                # A guess that agrees with the object's box is as good as seen.
+                guessed = pinch.guessed if abs(width - shape.chord(yaw)) > 0.006 else 0.0
+                score = (1.2 - pinch.slope - 0.5 * width - 10.0 * guessed - 8.0 * off
+                         - 3.0 * abs(height - shape.balance) - 1.5 * shape.slant(height, yaw, gripper.pad_half)
+                         - 0.4 * tight - 0.25 * abs(float(y @ shape.view)))
+                centre = pinch.centre
                 for tilt in self._p.tilts_deg:
                     pose = _tool_pose(np.array([*centre, height]), yaw, np.deg2rad(tilt))
                     if _lowest_tip(pose, gripper) < shape.floor + self._p.tip_gap - 0.001:
@@ -237,24 +239,47 @@ class _Shape:
         self.top = float(box.pose[2, 3] + box.extents[2] / 2)
         self.balance = self.floor + 0.45 * (self.top - self.floor)
         self.yaw = float(np.arctan2(box.pose[1, 0], box.pose[0, 0]))
+        # A finger behind the object comes down where nobody has looked: handles hide there.
+        self.view = np.zeros(2)
+        if segment.eye is not None:
+            away = self.centre[:2] - segment.eye[:2]
+            self.view = away / max(float(np.linalg.norm(away)), 1e-9)
+        self._sides = box.extents[:2]
         self._seen = segment.points
         if segment.hidden is not None:
             self.points = np.vstack([segment.points, segment.hidden])
+            self.middle = self._middle()
             return
         mirrored = segment.points.copy()
         mirrored[:, :2] = 2 * self.centre[:2] - mirrored[:, :2]
         local = (mirrored - self.centre) @ box.pose[:3, :3]
         hidden = mirrored[np.all(np.abs(local[:, :2]) <= box.extents[:2] / 2 + 0.001, axis=1)]
         self.points = np.vstack([segment.points, hidden])
+        self.middle = self._middle()
+
+    def _middle(self) -> Matrix:
+        """Guess where the weight is, (2,): handles and spouts shift the box's middle more than the points' median."""
+        median = np.median(self.points[:, :2], axis=0)
+        off = median - self.centre[:2]
+        # The camera sees more points of the near side: up to a centimetre between the two means nothing.
+        far = float(np.linalg.norm(off))
+        return self.centre[:2] + off * max(0.0, 1.0 - 0.01 / max(far, 1e-9))
 
     def yaws(self, count: int) -> list[float]:
         """Closing directions (rad) over half a turn: the box's own first."""
         first = [self.yaw, self.yaw + np.pi / 2]
         return first + [self.yaw + np.pi * k / count for k in range(count) if (2 * k) % count]
 
-    def slab(self, height: float, half: float) -> Matrix:
-        """Points (N, 2) at the height of the pads, seen or mirrored."""
-        return self.points[np.abs(self.points[:, 2] - height) <= half][:, :2]
+    def slab(self, height: float, half: float) -> tuple[Matrix, NDArray[np.bool_]]:
+        """Points (N, 2) at the height of the pads, and which of them (N,) were seen."""
+        chosen = np.flatnonzero(np.abs(self.points[:, 2] - height) <= half)
+        return self.points[chosen][:, :2], chosen < len(self._seen)
+
+    def chord(self, yaw: float) -> float:
+        """Length (m) of the object's box along a direction, through its middle."""
+        angle = yaw - self.yaw
+        across = np.maximum(np.abs([np.cos(angle), np.sin(angle)]), 1e-6)
+        return float(np.min(self._sides / across))
 
     def slant(self, height: float, yaw: float, half: float) -> float:
         """Tell how much the width along ``yaw`` changes over the pads' height, as a slope: 0 for upright sides."""
@@ -309,6 +334,69 @@ class _Shape:
                 return 0.0
             sizes.append(float(np.percentile(band, 90)))
         return float(np.clip(np.arctan2(sizes[0] - sizes[1], 0.020), 0.0, 0.4))
+
+
+@dataclass(frozen=True)
+class _Pinch:
+    """Where two pads meet a slab.
+
+    Attributes:
+        centre: (2,) midpoint.
+        width: Between the pads, metres.
+        slope: Of the surface along the pads.
+        guessed: How much of the width (m) rests on points that were not seen.
+    """
+
+    centre: Matrix
+    width: float
+    slope: float
+    guessed: float
+
+
+def _pinch(slab: Matrix, seen: NDArray[np.bool_], yaw: float, middle: Matrix, gripper: Gripper) -> _Pinch | None:
+    """Find the place along the pads' direction where closing along ``yaw`` holds best, None where nothing fits.
+
+    Args:
+        slab: (N, 2) points at the height of the pads.
+        seen: (N,) which of them are no guess.
+        yaw: Closing direction, rad.
+        middle: (2,) where the object's weight is thought to be.
+        gripper: Sizes.
+    """
+    y = np.array([np.cos(yaw), np.sin(yaw)])
+    x = np.array([-y[1], y[0]])
+    a, b = slab @ y, slab @ x
+    first, last = np.percentile(b, (1, 99))
+    cell = gripper.finger_width / 4
+    count = max(1, int(np.ceil((last - first) / cell)))
+    index = np.clip(((b - first) / cell).astype(int), 0, count - 1)
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(low, index, a)
+    np.maximum.at(high, index, a)
+    seen_low, seen_high = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(seen_low, index[seen], a[seen])
+    np.maximum.at(seen_high, index[seen], a[seen])
+    pinches: list[tuple[float, _Pinch]] = []
+    for k in range(count):
+        window = np.arange(max(0, k - 2), min(count, k + 3))
+        window = window[np.isfinite(low[window])]
+        if len(window) == 0:
+            continue
+        lowest, highest = float(low[window].min()), float(high[window].max())
+        width = highest - lowest
+        if not 0.002 < width <= gripper.max_opening - 0.006:
+            continue
+        run = (window[-1] - window[0]) * cell
+        rise = max(np.ptp(low[window]), np.ptp(high[window]))  # of a slope as of a corner between the pads
+        slope = float(rise / run) if run > 0 else 0.0
+        centre = (lowest + highest) / 2 * y + (first + (k + 0.5) * cell) * x
+        cost = slope + 8.0 * float(np.linalg.norm(centre - middle))
+        visible = float(seen_high[window].max() - seen_low[window].min())
+        guessed = width - visible if np.isfinite(visible) else width
+        pinches.append((cost, _Pinch(centre, width, slope, min(max(guessed, 0.0), 0.04))))
+    # Where only one side of the thing is known, its skin looks like something thin to hold.
+    thick = [item for item in pinches if item[1].width > 0.75 * max(p.width for _, p in pinches)]
+    return min(thick, key=lambda item: item[0])[1] if thick else None
 
 
 def _span(points: Matrix, yaw: float) -> tuple[float, float]:

@@ -127,7 +127,7 @@ def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], came
     mask[part] = region
     hidden, known = hidden_points(cloud, depth, camera, base_from_camera)
     box = estimate_box(cloud, hidden[:0] if known else hidden, floor, camera, base_from_camera)
-    return ObjectSegment(cloud, box, mask, hidden)
+    return ObjectSegment(cloud, box, mask, hidden, view.eye)
 
 
 def _nearest_elevated(points: NDArray[np.float32], valid: Mask, elevated: Mask, support_z: float, u: float, v: float,

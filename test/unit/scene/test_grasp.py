@@ -88,6 +88,14 @@ def test_a_box_is_taken_across_its_narrow_side(shoot):
     assert abs(best.pose[:3, 1] @ across) > 0.99
 
 
+@pytest.mark.parametrize('yaw', [0.0, 0.4, 0.8, 1.2])
+def test_a_cube_is_not_taken_by_its_corners(shoot, yaw):
+    shot = shoot(('block', 0.5, 0.0, yaw, 0.0, 'it'))
+    found, _ = grasps(shot, 'it')
+    assert found[0].width == pytest.approx(shot.scene.objects[0].extents[0], abs=0.004)
+    assert abs(np.sin(2 * (np.arctan2(found[0].pose[1, 1], found[0].pose[0, 1]) - yaw))) < 0.2
+
+
 def test_bowls_are_taken_at_the_rim(shoot):
     shot = shoot(('bowl', 0.5, 0.0, 0.0, 0.0, 'it'))
     found, _ = grasps(shot, 'it')
