@@ -80,7 +80,7 @@ class RobotNode(Node):
         self.drop_velocity = False
         self.stuck = None
         self.depth_m = 1.0
-        self.history, self.refused, self.received = [], [], 0
+        self.history, self.refused, self.received, self.last_start = [], [], 0, 0.0
         self.lock = threading.Lock()
         reliable = make_qos('reliable', depth=1)
         sensor = make_qos('best_effort', depth=5)
@@ -107,6 +107,7 @@ class RobotNode(Node):
                             p.accelerations) for p in msg.points), start or None)
         with self.lock:
             self.received += 1
+            self.last_start = start
             try:
                 self.controller.accept(command, self.now())
             except ControllerRefusedError as e:
@@ -159,6 +160,14 @@ class RobotNode(Node):
         with self.lock:
             moving = [s for s, _, v in self.history if np.abs(v).max() > REST]
         return max(0.0, max(moving, default=t) - t)
+
+    def stop_time(self, asked):
+        """Seconds from the newest message, the brake, until the arm rests.
+
+        Counted from its stamp and not from the request: how long a request takes to a process that a
+        busy machine does not schedule says nothing about the brake.
+        """
+        return self.rest_after(max(asked, self.last_start))
 
     def moved_since(self, t):
         """Largest joint travel since t, rad."""

@@ -73,12 +73,12 @@ def test_told_to_end_while_moving(rig, start, number):
     process.process.send_signal(number)  # a launcher repeats what the terminal has sent already
     assert process.process.wait(20.0) == 0, process.text()
     wait_for(lambda: rig.robot.now() > asked + 1.0)
-    assert rig.robot.rest_after(asked) < 0.35
+    assert rig.robot.stop_time(asked) < 0.3
     assert on_the_way(rig) < 0.01
     result = goal.wait()  # the client is told, too
     assert result.error_code == ErrorCode.CANCELLED
     assert result.error_msg == 'cancelled: the planner node shuts down'
-    assert 'Traceback' not in process.text() and 'exception' not in process.text()
+    assert 'Traceback' not in process.text()
 
 
 def test_no_tracer_is_a_typed_error(rig, start):
