@@ -22,7 +22,7 @@ from robotracer_ros.geometry.trace import Trace
 from robotracer_ros.geometry.transforms import apply, invert
 from robotracer_ros.planning.base import PlanRequest, RobotState
 from robotracer_ros.planning.ompl import OmplPlanner
-from robotracer_ros.robot_description import ARM_JOINTS
+from robotracer_ros.robot_description import ARM_JOINTS, MAX_OPENING
 from robotracer_ros.sim.render import Renderer
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.spec import Scene, SceneObject
@@ -34,51 +34,51 @@ KINDS = ('box', 'block', 'can', 'carton', 'candle', 'jar', 'sponge', 'lemon', 'b
 
 
 def free_request(seed: int, renderer: Renderer) -> PlanRequest:
-    """Return a request to bring the only object on a table to another place, over two points in the
-    air.
-    """
-    scene, thing = _alone(seed)
-    rng = np.random.default_rng(seed)
-    camera_from_world = invert(scene.world_from_camera)
-    while True:
-        reach, angle = rng.uniform(0.40, 0.68), rng.uniform(-0.55, 0.55)
-        goal = np.array([reach * np.cos(angle), reach * np.sin(angle), 0.0])
-        path = _path(scene, thing, goal)
-        uvd = scene.camera.project(apply(camera_from_world, path))
-        if (
-            np.hypot(*(goal - thing.position)[:2]) > 0.15
-            and ((uvd[:, :2] > 0) & (uvd[:, :2] < 1000)).all()
-        ):
-            break
-    depth = renderer.render(scene, scene.robot_q, 0.10).depth
-    return PlanRequest(
-        Trace(uvd, scene.camera),
-        scene.world_from_camera,
-        depth,
-        scene.camera,
-        RobotState(ARM_JOINTS, scene.robot_q),
-        gripper_opening=0.10,
-    )
-
-
-def _alone(seed: int) -> tuple[Scene, SceneObject]:
-    """Return a generated scene with all but one graspable object taken away."""
+    """Return a request to bring the only object on a table to another place, over two points in the air."""
     for attempt in range(seed * 100, seed * 100 + 100):
         scene = generate_scene(attempt)
-        found = [
-            o
-            for o in scene.objects
-            if o.kind in KINDS and o.graspable and abs(o.position[2] - o.extents[2] / 2) < 0.005
-        ]
-        if found:
-            return replace(scene, objects=(found[0],)), found[0]
-    raise RuntimeError(
-        f'no scene of seeds {seed * 100}..{seed * 100 + 99} holds one of {", ".join(KINDS)}'
-    )
+        thing = next((o for o in scene.objects if _suits(o)), None)
+        if thing is None:
+            continue
+        scene = replace(scene, objects=(thing,))
+        uvd = _trace(scene, thing, np.random.default_rng(seed))
+        if uvd is None:
+            continue
+        depth = renderer.render(scene, scene.robot_q, MAX_OPENING).depth
+        return PlanRequest(
+            Trace(uvd, scene.camera),
+            scene.world_from_camera,
+            depth,
+            scene.camera,
+            RobotState(ARM_JOINTS, scene.robot_q),
+            gripper_opening=MAX_OPENING,
+        )
+    raise RuntimeError(f'no scene of seeds {seed * 100}..{seed * 100 + 99} suits the bench')
 
 
-def _path(scene: Scene, thing: SceneObject, goal: NDArray[np.float64]) -> NDArray[np.float64]:
-    top = thing.position + (0.0, 0.0, thing.extents[2] / 2)
+def _suits(thing: SceneObject) -> bool:
+    standing = abs(thing.position[2] - thing.extents[2] / 2) < 0.005
+    return thing.kind in KINDS and thing.graspable and standing
+
+
+def _trace(
+    scene: Scene, thing: SceneObject, rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    """Return points (4, 3) as (u, v, d) that are all in the image, or None when no goal is found."""
+    camera_from_world = invert(scene.world_from_camera)
+    for _ in range(50):
+        reach, angle = rng.uniform(0.40, 0.68), rng.uniform(-0.55, 0.55)
+        goal = np.array([reach * np.cos(angle), reach * np.sin(angle), 0.0])
+        uvd = scene.camera.project(apply(camera_from_world, _path(thing, goal)))
+        inside = ((uvd[:, :2] > 0) & (uvd[:, :2] < 1000)).all()
+        if inside and np.hypot(*(goal - thing.position)[:2]) > 0.15:
+            return uvd
+    return None
+
+
+def _path(thing: SceneObject, goal: NDArray[np.float64]) -> NDArray[np.float64]:
+    top = thing.position.copy()
+    top[2] += thing.extents[2] / 2
     first, last = thing.position.copy(), goal.copy()
     first[2] = last[2] = TRAVEL_M
     return np.stack([top, first, last, goal])

@@ -147,6 +147,8 @@ class TimedPlan:
         max_tcp_speed: m/s along the plan.
         trace_deviation_m: Largest distance of the path to the corrected trace.
         stage_times_s: Seconds per planning stage.
+        obstacles: (N, 3) centres of the voxels that were avoided, planning frame.
+        voxel_size: Edge of those voxels.
     """
 
     joint_names: tuple[str, ...]
@@ -159,6 +161,8 @@ class TimedPlan:
     trace_deviation_m: float
     failed_waypoint: int = -1
     stage_times_s: dict[str, float] = field(default_factory=dict)
+    obstacles: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+    voxel_size: float = 0.0
 
     @property
     def motions(self) -> tuple[Motion, ...]:

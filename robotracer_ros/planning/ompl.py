@@ -216,7 +216,11 @@ class OmplPlanner(Planner):
         solved = [s for s in steps if isinstance(s, Solved)]
         with tools.clock('verify'):
             checks = [s.checker.with_rules(rules, final) for s in solved]
-        plan = assemble(tools, steps, checks, trace, centre, corners, start, speed, failed)
+        plan = replace(
+            assemble(tools, steps, checks, trace, centre, corners, start, speed, failed),
+            obstacles=scene.obstacles,
+            voxel_size=scene.voxel_size,
+        )
         stands: tuple[OrientedBox, ...] = ()
         if objects and scene.moved is not None:
             stands = (

@@ -61,8 +61,7 @@ def test_margin_is_kept_from_support_and_obstacle(robot, planner):
 
 
 def test_octree_agrees_with_the_boxes_of_its_voxels(robot, planner):
-    """Voxels checked as one octree and as single boxes give the same answer at 100 configurations.
-    """
+    """Voxels checked as one octree and as single boxes give the same answer at 100 configurations."""
     rules = Rules(0.01, 0.01, 0.003)
     rng = np.random.default_rng(0)
     centres = (
@@ -88,12 +87,9 @@ def test_contact_names_link_obstacle_and_depth(robot, planner):
     checker = space(robot, [post]).checker(RULES, 0.1)
     contact = checker.contact(planner.config.home)
     assert contact.second == 'obstacles' and contact.distance < 0 and 'deep' in str(contact)
-    assert (
-        checker.first_hit(
-            np.stack([planner.config.home + [1.5, 0, 0, 0, 0, 0], planner.config.home])
-        )
-        == 1
-    )
+    turned = planner.config.home.copy()
+    turned[0] += 1.5
+    assert checker.first_hit(np.stack([turned, planner.config.home])) == 1
 
 
 def test_carried_object_collides_where_the_hand_does_not(robot, planner):

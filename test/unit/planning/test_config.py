@@ -56,7 +56,7 @@ def test_malformed_robot_file_is_refused(change, word):
 
 
 def test_missing_file_is_refused(tmp_path):
-    with pytest.raises(InvalidParameterError, match='nothing.yaml'):
+    with pytest.raises(InvalidParameterError, match=r'nothing\.yaml'):
         RobotConfig.load(tmp_path / 'nothing.yaml')
 
 

@@ -40,7 +40,9 @@ def test_search_gives_up_instead_of_returning_half_a_way():
 
 def test_arm_goes_round_a_post(planner):
     home = planner.config.home
-    start, goal = home + [-0.7, 0, 0, 0, 0, 0], home + [0.7, 0, 0, 0, 0, 0]
+    start, goal = home.copy(), home.copy()
+    start[0] -= 0.7
+    goal[0] += 0.7
     tcp = planner.arm.tcp(home)[:3, 3]
     post = axis_box(tcp[0], tcp[1], (0.05, 0.05, 0.45))
     checker = CollisionScene(planner.robot, voxels([post]), VOXEL, 0.0).checker(

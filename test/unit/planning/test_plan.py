@@ -247,7 +247,7 @@ def test_timeout_is_reported_with_the_last_obstacle():
     hurried = OmplPlanner(timeout_s=0.1, detour_s=0.3)
     hurried.load()
     request, scene = under_a_roof(hurried)
-    with pytest.raises(PlanningTimeoutError, match='0.1 s') as e:
+    with pytest.raises(PlanningTimeoutError, match=r'0\.1 s') as e:
         hurried.plan_in(request, scene, top_grasps(THING))
     assert 'last obstacle' in str(e.value)
 
@@ -282,8 +282,8 @@ def test_limits_violation_surfaces(planner, monkeypatch):
 
 def test_planner_must_be_loaded():
     unloaded = OmplPlanner()
+    plan_request = request_of(unloaded, pick_and_place(THING, GOAL), [THING])
     with pytest.raises(InvalidParameterError, match='load'):
-        plan_request = request_of(unloaded, pick_and_place(THING, GOAL), [THING])
         unloaded.plan_in(plan_request, scene_of(THING), top_grasps(THING))
     unloaded.close()
     unloaded.close()

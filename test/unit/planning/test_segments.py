@@ -86,7 +86,9 @@ def test_points_on_the_verticals_are_passed_by_them():
     trace = trace_of([[0.45, -0.2, 0.1], [0.45, -0.2, 0.07], [0.5, 0.2, 0.09], [0.5, 0.2, 0.0]])
     corners, marks = carry_centres(trace, THING, P)
     assert len(corners) == 2 and marks.tolist() == [1, 3]
-    np.testing.assert_allclose(corners[-1], goal_centre(trace, THING, P) + [0, 0, P.preplace_m])
+    np.testing.assert_allclose(
+        corners[-1], goal_centre(trace, THING, P) + np.array([0, 0, P.preplace_m])
+    )
 
 
 def test_trace_of_two_points_and_trace_that_ends_in_the_air():
