@@ -28,10 +28,12 @@ def motion_of(arm, path, speed=0.25):
 
 
 def smooth_path(home, seed, n):
+    """Return a random path (n, 6) at most 1.1 rad away from home, well within the position limits."""
     rng = np.random.default_rng(seed)
     s = np.linspace(0, 1, n)[:, None]
     waves = sum(rng.normal(0, 0.25, 6) * np.sin(np.pi * k * s) for k in (1, 2, 3))
-    return home + waves + s * rng.normal(0, 0.3, 6)
+    away = waves + s * rng.normal(0, 0.3, 6)
+    return home + away * min(1.0, 1.1 / np.abs(away).max())
 
 
 @settings(
