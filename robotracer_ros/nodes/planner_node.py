@@ -21,6 +21,7 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, ShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
+from visualization_msgs.msg import MarkerArray
 
 from robotracer_msgs.action import ExecuteInstruction, FollowTrace
 from robotracer_msgs.msg import Trace as TraceMsg
@@ -74,6 +75,7 @@ from robotracer_ros.nodes.scene_input import DepthView, SceneInput
 from robotracer_ros.nodes.stamps import s_to_duration
 from robotracer_ros.planning.base import Planner, TimedPlan
 from robotracer_ros.tracer.base import check_instruction
+from robotracer_ros.viz.markers import plan_markers
 
 PlanListener = Callable[[Trace, TimedPlan, DepthView, Planner], None]
 
@@ -85,7 +87,7 @@ class PlannerNode(LifecycleNode):
     """Plan along traces and move the robot. Callbacks only hand over; a thread per goal works.
 
     ``plan_listeners`` are called with (trace, plan, depth view, planner) for every finished plan,
-    in the goal's thread and before anything moves: the place for markers and recorders.
+    in the goal's thread and before anything moves: the place for recorders.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -96,6 +98,7 @@ class PlannerNode(LifecycleNode):
         self._p.add_check(self._check_change)
         self.plan_listeners: list[PlanListener] = []
         self._plugins = PluginSet(self._p)
+        self._markers: Any = None
         self._port: TopicRobotPort | None = None
         self._scene: SceneInput | None = None
         self._active = False
@@ -138,6 +141,8 @@ class PlannerNode(LifecycleNode):
             self._plugins.load()
             self._port = TopicRobotPort(self, self._p)
             self._scene = SceneInput(self, self._p)
+            self._markers = self.create_lifecycle_publisher(
+                MarkerArray, '~/markers', make_qos('reliable', 'volatile', 5))
         except RobotracerError as e:
             self._fault(e, 'configure failed')
             self._release()
@@ -195,7 +200,9 @@ class PlannerNode(LifecycleNode):
             self._scene.close()
         if self._port is not None:
             self._port.close()
-        self._scene = self._port = None
+        if self._markers is not None:
+            self.destroy_lifecycle_publisher(self._markers)
+        self._scene = self._port = self._markers = None
 
     # -- one goal at a time -----------------------------------------------------------------------
 
@@ -280,11 +287,16 @@ class PlannerNode(LifecycleNode):
 
     def _publish_plan(self, trace: Trace, plan: TimedPlan, view: DepthView,
                       planner: Planner) -> None:
-        for listener in self.plan_listeners:
+        """Show a finished plan to those who look, and hand it to the listeners."""
+        for listener in (self._show_plan, *self.plan_listeners):
             try:
                 listener(trace, plan, view, planner)
             except Exception as e:  # a picture that fails must not fail the motion
                 self.get_logger().error(f'plan listener failed: {type(e).__name__}: {e}')
+
+    def _show_plan(self, trace: Trace, plan: TimedPlan, view: DepthView, planner: Planner) -> None:
+        if self._markers is not None and self._markers.get_subscription_count():
+            self._markers.publish(plan_markers(plan, self._p.string('base_frame'), view.stamp_ns))
 
     # -- actions ----------------------------------------------------------------------------------
 

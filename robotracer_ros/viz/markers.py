@@ -55,15 +55,13 @@ def trace_markers(trace: Trace) -> MarkerArray:
     )
 
 
-def plan_markers(
-    plan: TimedPlan, obstacles: NDArray[np.float64], voxel_size: float, frame_id: str, stamp_ns: int
-) -> MarkerArray:
-    """Show a plan in the planning frame: corrected trace, tool path, swept path of the object, obstacles, corrections.
+def plan_markers(plan: TimedPlan, frame_id: str, stamp_ns: int) -> MarkerArray:
+    """Show a plan in the planning frame: corrected trace, tool path, the object's way, obstacles.
+
+    Markers of an earlier plan are cleared first.
 
     Args:
         plan: What will be executed.
-        obstacles: (M, 3) voxel centres, metres.
-        voxel_size: Edge of a voxel, metres.
         frame_id: The planning frame.
         stamp_ns: Time of the plan.
     """
@@ -85,9 +83,9 @@ def plan_markers(
                     header, namespace, path, np.tile(np.array(rgb, np.uint8), (len(path), 1)), width
                 )
             )
-    if len(obstacles):
-        cubes = _marker(header, 'plan/obstacles', 0, Marker.CUBE_LIST, voxel_size)
-        cubes.points, cubes.color = _points(obstacles), _color(_OBSTACLE_RGB, 0.35)
+    if len(plan.obstacles):
+        cubes = _marker(header, 'plan/obstacles', 0, Marker.CUBE_LIST, plan.voxel_size)
+        cubes.points, cubes.color = _points(plan.obstacles), _color(_OBSTACLE_RGB, 0.35)
         markers.append(cubes)
     notes = [
         (

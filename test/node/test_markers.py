@@ -66,8 +66,10 @@ def test_a_plan_shows_every_layer():
         0.02,
         0.2,
         0.0,
+        obstacles=np.array([(0.5, 0, 0.1)]),
+        voxel_size=0.02,
     )
-    markers = by_namespace(plan_markers(plan, np.array([(0.5, 0, 0.1)]), 0.02, 'base_link', 0))
+    markers = by_namespace(plan_markers(plan, 'base_link', 0))
     assert set(markers) == {
         'plan/tool',
         'plan/object',
@@ -82,4 +84,4 @@ def test_a_plan_shows_every_layer():
 
 def test_an_empty_plan_only_clears():
     plan = TimedPlan((), (), (), np.zeros((0, 3)), np.zeros((0, 3)), 0.0, 0.0, 0.0)
-    assert len(plan_markers(plan, np.zeros((0, 3)), 0.02, 'base_link', 0).markers) == 1
+    assert len(plan_markers(plan, 'base_link', 0).markers) == 1
