@@ -71,9 +71,10 @@ def _rounded(rectangle: Rectangle, points: Matrix, pixel: float) -> Rectangle:
 
 def hidden_points(cloud: Matrix, depth: NDArray[np.float32], camera: CameraModel,
                   base_from_camera: Matrix) -> tuple[Matrix, bool]:
-    """Return points of the unseen back that point symmetry about the object's axis suggests.
+    """Return points of the unseen sides and back that point symmetry about the object's axis suggests.
 
-    A mirrored point stays only where the camera measured something in front of it: seen empty space is empty.
+    Under a top that shows the outline its sides are taken to be upright. A point stays only where the camera measured
+    something in front of it: seen empty space is empty.
 
     Args:
         cloud: (M, 3) visible points in the planning frame.
@@ -88,17 +89,30 @@ def hidden_points(cloud: Matrix, depth: NDArray[np.float32], camera: CameraModel
     known, axis = _outline(cloud, base_from_camera[:3, 3])
     mirrored = cloud.copy()
     mirrored[:, :2] = 2 * axis - cloud[:, :2]
+    if known:
+        mirrored = np.vstack([mirrored, _extruded(cloud)])
     uvd = camera.project(apply(invert(base_from_camera), mirrored))
     px = np.rint(camera.uv_to_pixels(uvd[:, :2]))
     h, w = depth.shape
     seen = np.isfinite(px).all(axis=1) & (px >= 0).all(axis=1) & (px[:, 0] < w) & (px[:, 1] < h)
     column, row = px[seen].astype(np.int64).T
     measured = depth[row, column]
-    keep = np.zeros(len(cloud), bool)
+    keep = np.zeros(len(mirrored), bool)
     keep[seen] = (measured > 0) & (measured < uvd[seen, 2] + 0.004)
     if known:
         keep &= inside(mirrored[:, :2], hull, 0.001)
     return mirrored[keep], known
+
+
+def _extruded(cloud: Matrix, step: float = 0.004) -> Matrix:
+    """Return points (K, 3) of upright sides under the outline of the top of a thing (M, 3)."""
+    top = float(np.percentile(cloud[:, 2], 99))
+    corners = hull_of(thin(_core(cloud[cloud[:, 2] > top - 0.006][:, :2])))
+    edges = np.roll(corners, -1, axis=0) - corners
+    line = np.concatenate([c + e * np.arange(0, 1, step / max(float(np.linalg.norm(e)), step))[:, None]
+                           for c, e in zip(corners, edges, strict=True)])
+    levels = np.arange(float(cloud[:, 2].min()), top, step)
+    return np.column_stack([np.tile(line, (len(levels), 1)), np.repeat(levels, len(line))])
 
 
 def _outline(cloud: Matrix, eye: Matrix) -> tuple[bool, Matrix]:

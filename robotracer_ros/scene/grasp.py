@@ -152,7 +152,7 @@ class TopDownGrasps(GraspGenerator):
                 tight = max(0.0, 1.0 - (opening - width) / (2 * gripper.clearance))
                 # A guess that agrees with the object's box is as good as seen.
                 guessed = pinch.guessed if abs(width - shape.chord(yaw)) > 0.006 else 0.0
-                score = (1.2 - pinch.slope - 0.5 * width - 10.0 * guessed - 8.0 * off
+                score = (1.2 - 2.0 * pinch.slope - 0.5 * width - 10.0 * guessed - 8.0 * off
                          - 3.0 * abs(height - shape.balance) - 1.5 * shape.slant(height, yaw, gripper.pad_half)
                          - 0.4 * tight - 0.25 * abs(float(y @ shape.view)))
                 centre = pinch.centre
@@ -386,9 +386,9 @@ def _pinch(slab: Matrix, seen: NDArray[np.bool_], yaw: float, middle: Matrix, gr
         width = highest - lowest
         if not 0.002 < width <= gripper.max_opening - 0.006:
             continue
-        run = (window[-1] - window[0]) * cell
-        rise = max(np.ptp(low[window]), np.ptp(high[window]))  # of a slope as of a corner between the pads
-        slope = float(rise / run) if run > 0 else 0.0
+        # How fast the surface falls away from where a pad touches first, be it a slope or a corner; holes do not count.
+        falls = (np.sort(low[window])[:3] - lowest, highest - np.sort(high[window])[::-1][:3])
+        slope = float(max(f.mean() for f in falls) / cell)
         centre = (lowest + highest) / 2 * y + (first + (k + 0.5) * cell) * x
         cost = slope + 8.0 * float(np.linalg.norm(centre - middle))
         visible = float(seen_high[window].max() - seen_low[window].min())
