@@ -127,35 +127,53 @@ def sft(
 def bench_demo(
     seeds: Annotated[str, typer.Option(help='FIRST:END, end not included.')] = '100:150',
     tracer: Annotated[
-        str, typer.Option(help="Tracer plugin, or 'oracle' for the ground-truth trace.")
+        str, typer.Option(help="'local', or 'oracle' for the ground-truth trace.")
     ] = 'local',
-    workers: Annotated[int, typer.Option(help='Processes.')] = 1,
+    checkpoint: Annotated[
+        str, typer.Option(help='Checkpoint of the local tracer.')
+    ] = 'robotracer-tiny',
+    tasks: Annotated[
+        str, typer.Option(help="'simple' as in the demo, or 'all' that the data engine can ask.")
+    ] = 'simple',
+    workers: Annotated[int, typer.Option(min=1, help='Processes.')] = 1,
     json: JSON_OPTION = False,
     out: Annotated[
-        Path | None,
-        typer.Option(help='Write one JSON line per seed here; resumed when it exists.'),
+        Path | None, typer.Option(help='One JSON line per seed; resumed when it exists.')
     ] = None,
 ) -> None:
     """Success over many scenes in physics, failures listed by stage."""
     from robotracer_ros.bench.demo import main as run_bench
 
-    first, _, end = seeds.partition(':')
+    try:
+        first, end = (int(x) for x in seeds.split(':'))
+    except ValueError as error:
+        raise typer.BadParameter(f"--seeds '{seeds}': must be FIRST:END") from error
+    options = {'tracer': tracer, 'checkpoint': checkpoint, 'tasks': tasks}
     raise typer.Exit(
-        run_bench(
-            range(int(first), int(end)), tracer=tracer, workers=workers, json_output=json, out=out
-        )
+        run_bench(range(first, end), workers=workers, json_output=json, out=out, **options)
     )
 
 
 @bench.command('plan')
 def bench_plan(
-    traces: Annotated[int, typer.Option(help='How many traces.')] = 100,
+    traces: Annotated[int, typer.Option(min=1, help='How many traces.')] = 100,
     json: JSON_OPTION = False,
 ) -> None:
     """Time from a trace to a checked, timed trajectory, with the stage breakdown."""
     from robotracer_ros.bench.plan import main as run_bench
 
-    raise typer.Exit(run_bench(traces=traces, json_output=json))
+    raise typer.Exit(run_bench(['--traces', str(traces), *(['--json'] if json else [])]))
+
+
+@bench.command('data')
+def bench_data(
+    scenes: Annotated[int, typer.Option(min=1, help='How many scenes.')] = 80,
+    json: JSON_OPTION = False,
+) -> None:
+    """Traces per core-hour of the data engine, with and without rendering."""
+    from robotracer_ros.bench.data import main as run_bench
+
+    raise typer.Exit(run_bench(['--scenes', str(scenes), *(['--json'] if json else [])]))
 
 
 @bench.command('transport')

@@ -10,7 +10,6 @@ ground truth.
 from __future__ import annotations
 
 import json
-import math
 import re
 import threading
 import time
@@ -27,6 +26,7 @@ from rich.console import Console
 from rich.status import Status
 
 from robotracer_msgs.action import ExecuteInstruction
+from robotracer_ros.bench.figures import json_safe
 from robotracer_ros.bench.judge import Verdict, bottom_centre, judge
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import simple_task
@@ -331,18 +331,7 @@ def _report(
                 for c in result.corrections
             ],
         }
-    return _json_safe(report)
-
-
-def _json_safe(value: Any) -> Any:
-    """Replace NaN, which JSON does not know, by null."""
-    if isinstance(value, dict):
-        return {k: _json_safe(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json_safe(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json_safe(report)
 
 
 def _conclude(console: Console, options: DemoOptions, run: _Run) -> None:
