@@ -74,6 +74,16 @@ def doctor() -> None:
 
 
 @app.command()
+def docs() -> None:
+    """Rewrite the generated tables of README.md and doc/ in a checkout."""
+    from robotracer_ros.nodes.documentation import write_all
+    from robotracer_ros.resources import share_folder
+
+    changed = write_all(share_folder())
+    print('\n'.join(str(path) for path in changed) or 'nothing changed')
+
+
+@app.command()
 def trace(
     image: Annotated[Path, typer.Argument(help='Colour image.')],
     instruction: Annotated[str, typer.Argument(help='What to do.')],

@@ -70,7 +70,7 @@ def running():
     name = f'the {thing.color} {thing.kind}'
     optical = np.linalg.inv(scene.world_from_camera)
     start = scene.camera.project((optical @ [*thing.position, 1.0])[:3])
-    points = np.array([start, start + (0, -150, -0.1), start + (120, -100, -0.1)])
+    points = start + np.array([(0, 0, 0), (0, -150, -0.1), (120, -100, -0.1)])
     trace = Trace(
         np.clip(points, (0, 0, 0.1), (1000, 1000, 5)),
         scene.camera,
