@@ -1,0 +1,91 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo end to end: processes, DDS, physics, judgement and files.
+
+The tracer's part is played by recorded answers that hold the true trace, so that what fails here is
+the pipeline and not the model; `robotracer bench demo` measures the model.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from PIL import Image
+
+from robotracer_ros.data.tasks import simple_task
+from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.nodes import demo
+from robotracer_ros.sim.render import Renderer
+from robotracer_ros.sim.scenes import generate_scene
+from robotracer_ros.tracer.text import write_answer
+
+SEED = 101
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Let the perception node answer with the true trace of one seed, or with another text."""
+
+    def record(answer=None):
+        scene = generate_scene(SEED)
+        task = simple_task(scene, Renderer().render(scene))
+        path = tmp_path / 'answers.jsonl'
+        text = answer or write_answer(np.clip(task.trace, 0, 1000), task.reasoning)
+        path.write_text(json.dumps({'instruction': task.instruction, 'answer': text}))
+        bringup = demo.bringup
+
+        def with_replay(arguments, parameters):
+            parameters = {**parameters, 'perception': {'tracer.replay.path': str(path)}}
+            return bringup({**arguments, 'tracer': 'replay'}, parameters)
+
+        monkeypatch.setattr(demo, 'bringup', with_replay)
+        return task
+
+    return record
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_sentence_moves_the_arm_and_leaves_its_files(recorded, tmp_path):
+    task = recorded()
+    out, bag = tmp_path / 'out', tmp_path / 'run.mcap'
+    code = demo.run_demo(demo.DemoOptions(seed=SEED, headless=True, out=out, record=bag))
+    result = json.loads((out / 'result.json').read_text())
+    assert result['success'] is True, result
+    assert code == 0
+    assert result['instruction'] == task.instruction
+    assert result['unintended_contacts'] == []
+    assert result['plan']['max_tcp_speed_m_s'] <= 0.2501
+    assert result['plan']['tracking_error_max_rad'] < 0.05
+    for phase in ('tracing', 'planning', 'reach', 'grasp', 'lift', 'carry', 'place', 'release'):
+        assert phase in result['phase_s'], phase
+    with Image.open(out / 'overlay.png') as overlay:
+        assert overlay.width >= 960
+    with Image.open(out / 'scene.png') as picture:
+        assert picture.width > 1000
+    with Image.open(out / 'run.gif') as animation:
+        assert animation.n_frames > 20
+    with bag.open('rb') as file:
+        summary = make_reader(file).get_summary()
+    counts = summary.statistics.channel_message_counts
+    topics = {summary.channels[c].topic for c, n in counts.items() if n}
+    assert {'/camera/color/image_raw', '/joint_states', '/perception/trace', '/tf'} <= topics
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_answer_that_is_no_trace_ends_with_its_number_and_no_motion(recorded, tmp_path):
+    recorded('I would rather not')
+    code = demo.run_demo(demo.DemoOptions(seed=SEED, headless=True, out=tmp_path))
+    result = json.loads((tmp_path / 'result.json').read_text())
+    assert (code, result['success'], result['error_code']) == (1, False, 202)
+    assert 'I would rather not' in result['problem']
+    assert set(result['phase_s']) <= {'tracing', 'planning'}
+
+
+def test_a_scene_without_a_task_is_refused_before_anything_starts(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, 'simple_task', lambda scene, rendering: None)
+    with pytest.raises(InvalidParameterError, match=r'seed 5.*--instruction'):
+        demo.run_demo(demo.DemoOptions(seed=5, headless=True, out=tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
