@@ -94,13 +94,13 @@ class GraspParameters:
         max_candidates: How many are returned.
     """
 
-    yaws: int = 12
+    yaws: int = 10
     tilts_deg: tuple[float, ...] = (0.0, 20.0, -20.0)
     rim_directions: int = 16
     tip_gap: float = 0.004
     approach: float = 0.08
     max_slope: float = 0.45
-    max_candidates: int = 40
+    max_candidates: int = 24
 
     def __post_init__(self) -> None:
         if self.yaws < 1 or self.rim_directions < 4 or self.max_candidates < 1:
@@ -126,7 +126,8 @@ class TopDownGrasps(GraspGenerator):
         found = [*self._body(shape, gripper), *self._rim(shape, gripper)]
         near = _near(scene, shape)
         kept = []
-        for g in found:
+        # Only the better ones are worth the checks; obstacles then reorder them.
+        for g in sorted(found, key=lambda g: -g.score)[:3 * self._p.max_candidates]:
             clearance = _clearance(g, gripper, near, scene.voxel_size, self._p.approach)
             if clearance <= 0 or _hits_itself(g, gripper, segment.points):
                 continue
@@ -284,13 +285,13 @@ class _Shape:
     def slant(self, height: float, yaw: float, half: float) -> float:
         """Tell how much the width along ``yaw`` changes over the pads' height, as a slope: 0 for upright sides."""
         z = self.points[:, 2]
+        along = self.points[:, :2] @ np.array([np.cos(yaw), np.sin(yaw)])
         widths = []
         for low, high in ((height - half, height), (height, height + half)):
-            part = self.points[(z >= low) & (z < high)][:, :2]
+            part = along[(z >= low) & (z < high)]
             if len(part) < 5:
                 return 0.3
-            a, b = _span(part, yaw)
-            widths.append(b - a)
+            widths.append(float(np.ptp(part)))
         return float(min(abs(widths[1] - widths[0]) / (2 * half), 1.0))
 
     @cached_property
@@ -376,27 +377,35 @@ def _pinch(slab: Matrix, seen: NDArray[np.bool_], yaw: float, middle: Matrix, gr
     seen_low, seen_high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(seen_low, index[seen], a[seen])
     np.maximum.at(seen_high, index[seen], a[seen])
-    pinches: list[tuple[float, _Pinch]] = []
-    for k in range(count):
-        window = np.arange(max(0, k - 2), min(count, k + 3))
-        window = window[np.isfinite(low[window])]
-        if len(window) == 0:
-            continue
-        lowest, highest = float(low[window].min()), float(high[window].max())
-        width = highest - lowest
-        if not 0.002 < width <= gripper.max_opening - 0.006:
-            continue
+    # Five cells, a little more than a finger, around each cell.
+    lows, highs = _windows(low, np.inf), _windows(high, -np.inf)
+    lowest, highest = lows[:, 0], highs[:, 0]
+    with np.errstate(invalid='ignore'):
+        widths = highest - lowest
         # How fast the surface falls away from where a pad touches first, be it a slope or a corner; holes do not count.
-        falls = (np.sort(low[window])[:3] - lowest, highest - np.sort(high[window])[::-1][:3])
-        slope = float(max(f.mean() for f in falls) / cell)
-        centre = (lowest + highest) / 2 * y + (first + (k + 0.5) * cell) * x
-        cost = slope + 8.0 * float(np.linalg.norm(centre - middle))
-        visible = float(seen_high[window].max() - seen_low[window].min())
-        guessed = width - visible if np.isfinite(visible) else width
-        pinches.append((cost, _Pinch(centre, width, slope, min(max(guessed, 0.0), 0.04))))
+        known = np.isfinite(lows[:, :3])
+        falls = [np.where(known, np.abs(side[:, :3] - side[:, :1]), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+                 for side in (lows, highs)]
+        slopes = np.maximum(*falls) / cell
+        visible = _windows(seen_high, -np.inf)[:, 0] - _windows(seen_low, np.inf)[:, 0]
+        guessed = np.clip(np.where(np.isfinite(visible), widths - visible, widths), 0.0, 0.04)
+        fits = np.isfinite(widths) & (widths > 0.002) & (widths <= gripper.max_opening - 0.006)
     # Where only one side of the thing is known, its skin looks like something thin to hold.
-    thick = [item for item in pinches if item[1].width > 0.75 * max(p.width for _, p in pinches)]
-    return min(thick, key=lambda item: item[0])[1] if thick else None
+    fits &= widths > 0.75 * np.max(widths, where=fits, initial=0.0)
+    if not fits.any():
+        return None
+    cells = np.flatnonzero(fits)
+    centres = ((lowest[cells] + highest[cells]) / 2)[:, None] * y + (first + (cells[:, None] + 0.5) * cell) * x
+    best = int(np.argmin(slopes[cells] + 8.0 * np.linalg.norm(centres - middle, axis=1)))
+    k = cells[best]
+    return _Pinch(centres[best], float(widths[k]), float(slopes[k]), float(guessed[k]))
+
+
+def _windows(values: Matrix, nothing: float) -> Matrix:
+    """Return the five cells around each cell (N, 5), the outermost first: the greatest if ``nothing`` is -inf."""
+    padded = np.concatenate([[nothing] * 2, values, [nothing] * 2])
+    five = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
+    return five if nothing > 0 else five[:, ::-1]
 
 
 def _span(points: Matrix, yaw: float) -> tuple[float, float]:
