@@ -60,6 +60,7 @@ class SftConfig:
         short_questions, long_questions: Questions per image.
         learning_rate, warmup, weight_decay, clip: AdamW with linear warm-up, then constant.
         decoder_rate_factor: Learning rate of the language model relative to the encoders.
+        embedding_rate_factor: Learning rate of the token embeddings relative to the encoders.
         decay_steps: Length of the linear decay to 0; it begins when the file ``DECAY`` appears in
             ``output`` or at ``decay_at``.
         decay_at: Step, or None.
@@ -90,6 +91,7 @@ class SftConfig:
     long_questions: int = 10
     learning_rate: float = 1e-3
     decoder_rate_factor: float = 4.0
+    embedding_rate_factor: float = 0.2
     warmup: int = 200
     weight_decay: float = 0.02
     clip: float = 1.0

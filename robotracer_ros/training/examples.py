@@ -48,6 +48,7 @@ class Example:
     start: int
     roles: list[str]
     pointers: list[tuple[int, PointerTarget]]
+    followers: list[tuple[int, PointerTarget]]
     family: str
 
 
@@ -67,7 +68,17 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
         # The words themselves point too, from the last one of the phrase on: the way from a noun to
         # what it names is shorter there, and the first coordinate inherits it.
         pointers += [(len(head) - back, pair.targets[0]) for back in (3, 2, 1)]
-    return Example(head + answer, len(head), [''] * len(head) + roles, pointers, pair.family)
+    # The same thing stays in view while v and d are written. Taught, but never counted as grounding:
+    # these positions have read the true u.
+    followers: list[tuple[int, PointerTarget]] = [
+        (len(head) + i + later, t)
+        for i, t in zip(firsts, pair.targets, strict=False)
+        for later in (1, 3)
+        if t is not None and len(head) + i + later + 1 < len(head) + len(answer)
+    ]
+    return Example(
+        head + answer, len(head), [''] * len(head) + roles, pointers, followers, pair.family
+    )
 
 
 class SoftLabels:
@@ -164,13 +175,22 @@ class Batch:
     question: Tensor
     pointer_rows: Tensor
     pointer_target: Tensor
+    follower_rows: Tensor
+    follower_target: Tensor
 
 
 def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, cols: int) -> Batch:
     """Pad examples about one image; ``share`` (objects, N) are the patch masks of its objects."""
     width = max(len(e.ids) for e in examples)
     ids = torch.full((len(examples), width), PAD)
-    where, labels, roles, question, pointer_rows, targets = [], [], [], [], [], []
+    where: list[int] = []
+    labels: list[int] = []
+    roles: list[str] = []
+    question: list[int] = []
+    pointer_rows: list[int] = []
+    targets: list[NDArray[np.float32]] = []
+    follower_rows: list[int] = []
+    follower_targets: list[NDArray[np.float32]] = []
     for q, e in enumerate(examples):
         ids[q, : len(e.ids)] = torch.tensor(e.ids)
         for i in range(e.start, len(e.ids)):
@@ -178,12 +198,19 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
             labels.append(e.ids[i])
             roles.append(e.roles[i])
             question.append(q)
-        for position, target in e.pointers:
-            distribution = pointer_distribution(target, share, rows, cols)
-            if distribution is not None:
-                pointer_rows.append(q * width + position)
-                targets.append(distribution)
-    stacked = torch.from_numpy(np.stack(targets)) if targets else torch.zeros(0, rows * cols)
+        for found, at, goals in (
+            (e.pointers, pointer_rows, targets),
+            (e.followers, follower_rows, follower_targets),
+        ):
+            for position, target in found:
+                distribution = pointer_distribution(target, share, rows, cols)
+                if distribution is not None:
+                    at.append(q * width + position)
+                    goals.append(distribution)
+
+    def stack(goals: list[NDArray[np.float32]]) -> Tensor:
+        return torch.from_numpy(np.stack(goals)) if goals else torch.zeros(0, rows * cols)
+
     return Batch(
         ids,
         torch.tensor(where),
@@ -191,5 +218,7 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
         roles,
         torch.tensor(question),
         torch.tensor(pointer_rows, dtype=torch.long),
-        stacked,
+        stack(targets),
+        torch.tensor(follower_rows, dtype=torch.long),
+        stack(follower_targets),
     )

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
+from robotracer_ros.tracer.model.reader import number_waves
 
 #: value of the marked coordinate of visual tokens, and the logit that text heads give them at the
 #: start
 _MARK, _QUERY, _KEY = 2.5, 4.0, -1.5
 #: gain with which early text heads hand on what they gather, and size of the comparing weights
 _HAND_ON, _COMPARE = 0.3, 0.15
+#: amplitude of the place code of visual tokens, and gain with which the supervised heads read it
+_PLACE, _READ = 0.7, 3.0
 
 
 @torch.no_grad()
@@ -32,8 +35,8 @@ def focus_text_heads(model: RoboTracerForConditionalGeneration) -> None:
     """
     core = model.model
     core.mm_projector[1].bias[0] = _MARK
-    if hasattr(model, 'dense_head'):
-        model.dense_head.weight[:, 0] = 0
+    if hasattr(core, 'dense_head'):
+        core.dense_head.weight[:, 0] = 0
     for layer in core.language_model.layers:
         attention = layer.self_attn
         size, groups = attention.head_dim, attention.num_key_value_groups
@@ -67,7 +70,7 @@ def align_names(
     """
     weight = model.get_input_embeddings().weight
     norm = weight[list(vocabulary.values())].norm(dim=1).median()
-    rows = model.dense_head.weight[: model.config.dense_kinds + model.config.dense_colors]
+    rows = model.model.dense_head.weight[: model.config.dense_kinds + model.config.dense_colors]
     groups = rows.split([model.config.dense_kinds, model.config.dense_colors])
     for group, names in zip(groups, (kinds, colors), strict=True):
         # Compound names first: 'can' is a kind of its own and must win over 'watering can'.
@@ -106,3 +109,36 @@ def align_names(
         # A state is most similar to itself: the mark of visual tokens outweighs that.
         attention.k_proj.weight[key + slow, 0] = -_KEY
         attention.q_proj.bias[int(head) * size + slow] = 4 * _QUERY
+
+
+@torch.no_grad()
+def place_code(model: RoboTracerForConditionalGeneration) -> None:
+    """Let visual tokens say where they lie in the code in which numbers are written.
+
+    The first half of a token's width gets the waves of u, exactly as in the embeddings of the
+    numbers, the second half the same waves of v. The first supervised head begins by handing on the
+    waves of u, the second those of v, so that looking at a thing and writing its u begin as one act.
+    """
+    core = model.model
+    config = model.config
+    width = core.visual_position.shape[1]
+    half, pairs = width // 2, width // 4
+    grid = config.spatial_config
+    rows, cols = grid.image_height // grid.patch_size, grid.image_width // grid.patch_size
+    u = ((torch.arange(cols) + 0.5) / cols).repeat(rows)
+    v = ((torch.arange(rows) + 0.5) / rows).repeat_interleave(cols)
+    table = torch.cat([number_waves(u, pairs), number_waves(v, pairs)], dim=1) * _PLACE
+    table[:, 0] = 0
+    core.visual_position.copy_(table.repeat(config.visual_tokens // len(table), 1))
+    for n, (layer_index, head) in enumerate(config.pointer_heads[:2]):
+        attention = core.language_model.layers[int(layer_index)].self_attn
+        size = attention.head_dim
+        value = int(head) // attention.num_key_value_groups * size
+        wave = torch.arange(size // 2) * (3 * pairs // 4) // (size // 2)
+        dims = torch.cat([wave, wave + pairs]) + n * half
+        attention.v_proj.weight[value : value + size] = 0
+        attention.v_proj.bias[value : value + size] = 0
+        attention.v_proj.weight[value + torch.arange(size), dims] = 1.0
+        columns = attention.o_proj.weight[:, int(head) * size : (int(head) + 1) * size]
+        columns.zero_()
+        columns[dims, torch.arange(size)] = _READ

@@ -42,7 +42,7 @@ from robotracer_ros.training.config import SftConfig, load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss
 from robotracer_ros.training.evaluate import evaluate
 from robotracer_ros.training.examples import SoftLabels
-from robotracer_ros.training.initial import align_names, focus_text_heads
+from robotracer_ros.training.initial import align_names, focus_text_heads, place_code
 from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
 
@@ -69,7 +69,7 @@ def make_model(
     model = RoboTracerForConditionalGeneration(model_config)
     with torch.no_grad():
         weight = model.get_input_embeddings().weight
-        ids, rows = NumberTokens(tokenizer).embeddings(weight.shape[1], std=0.04)
+        ids, rows = NumberTokens(tokenizer).embeddings(weight.shape[1], std=0.1)
         weight[ids] = rows
     focus_text_heads(model)
     return model
@@ -104,17 +104,27 @@ def image_loss(
     loss = lm
     if len(batch.pointer_rows):
         rows, target = batch.pointer_rows.to(device), batch.pointer_target.to(device)
+        heads = len(model.config.pointer_heads)
+        first = torch.zeros(hidden.shape[0], dtype=torch.bool, device=device)
+        first[batch.rows.to(device)[role_u]] = True
         for k, (scores, total) in enumerate(out.pointers):
             log_p = scores.flatten(0, 1)[rows] - total.flatten()[rows][:, None]
             pointer = -(target * log_p).sum(1).mean()
-            loss = loss + config.pointer_weight / len(out.pointers) * pointer
+            # The reader comes last; the heads before it are led there.
+            share = 1.0 if k == heads else 0.5 / max(1, heads)
+            loss = loss + config.pointer_weight * share * pointer
             on = (log_p.detach().exp() * (target > 1e-3)).sum(1)
-            figures[f'ptr{k}'] = float(on.mean())
+            figures[f'ptr{k}'] = float(on[first[rows]].mean())
+        if len(batch.follower_rows) and len(out.pointers) > heads:
+            rows, target = batch.follower_rows.to(device), batch.follower_target.to(device)
+            scores, total = out.pointers[-1]
+            log_p = scores.flatten(0, 1)[rows] - total.flatten()[rows][:, None]
+            loss = loss - 0.3 * config.pointer_weight * (target * log_p).sum(1).mean()
     error = out.log_scale[0] - item.log_scale
     loss = loss + model.config.scale_loss_weight * error**2
     figures['scale'] = float(error.detach().abs())
     dense, seen = dense_loss(
-        model.dense_head(out.visual), *(t.to(device) for t in dense_tensors(item.dense))
+        model.model.dense_head(out.visual), *(t.to(device) for t in dense_tensors(item.dense))
     )
     figures |= {'dense': float(dense.detach()), 'both': seen['both'], 'kind': seen['kind']}
     return loss + config.dense_weight * dense, figures
@@ -145,12 +155,15 @@ class Run:
         torch.manual_seed(config.seed)
         self.model = make_model(config, self.tokenizer).to(self.device)
         groups: list[dict[str, Any]] = []
-        for part, factor in (('encoders', 1.0), ('decoder', config.decoder_rate_factor)):
-            named = [
-                (n, p)
-                for n, p in self.model.named_parameters()
-                if ('language_model' in n) == (part == 'decoder')
-            ]
+        parts = {
+            'encoders': 1.0,
+            'decoder': config.decoder_rate_factor,
+            # Every step moves every row of a tied embedding, and Adam moves it by a full step: at the
+            # rate of the decoder the order of the numbers is gone after a hundred steps.
+            'embed': config.embedding_rate_factor,
+        }
+        for part, factor in parts.items():
+            named = [(n, p) for n, p in self.model.named_parameters() if part == _part(n)]
             for flat in (False, True):
                 chosen = [p for n, p in named if (p.dim() < 2 or 'embed' in n) == flat]
                 weight_decay = 0.0 if flat else config.weight_decay
@@ -204,6 +217,7 @@ class Run:
     def begin_text(self) -> None:
         """Give the untrained decoder what dense pre-training has found."""
         align_names(self.model, self.tokenizer.get_vocab(), KIND_CLASSES, COLOR_CLASSES)
+        place_code(self.model)
 
     def say(self, text: str) -> None:
         """Print on rank 0."""
@@ -244,7 +258,7 @@ class Run:
             with autocast:
                 seen = self.model.model.visual_tokens(pixels.to(self.device))
                 loss, figures = dense_loss(
-                    self.model.dense_head(seen),
+                    self.model.model.dense_head(seen),
                     *(t.to(self.device) for t in dense_tensors(*targets)),
                 )
             loss.backward()
@@ -257,7 +271,7 @@ class Run:
             long = any(f.startswith('trace') for f in item.families)
             for k, v in figures.items():
                 total.setdefault(
-                    f'{k}_t' if long and k in ('lm', 'u', 'ptr0', 'ptr1') else k, []
+                    f'{k}_t' if long and k in ('lm', 'u', 'ptr0', 'ptr1', 'ptr2') else k, []
                 ).append(v)
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
@@ -357,6 +371,13 @@ class Run:
                 self.score()
         self.save()
         self.score()
+
+
+def _part(name: str) -> str:
+    """Return the learning rate group of a parameter."""
+    if 'embed_tokens' in name:
+        return 'embed'
+    return 'decoder' if 'language_model' in name or 'reader' in name else 'encoders'
 
 
 def _weights(path: Path, model: RoboTracerForConditionalGeneration) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from robotracer_ros.tracer.model.tokenizer import ASSISTANT, EOS, PAD, USER
 
 @dataclass(frozen=True)
 class Decoded:
-    """Tokens of each answer without the end token, whether it ended by itself, and the decoded metric scale in metres."""
+    """Tokens of each answer without the end token, whether each ended, metric scale in metres."""
 
     tokens: list[list[int]]
     ended: list[bool]

@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
 
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
+from robotracer_ros.tracer.model.reader import PlaceReader
 
 #: outputs of the auxiliary per-patch regression: du, dv (instance centre minus patch centre, 1/100
 #: of the image), log
@@ -72,7 +73,14 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         self.spatial_encoder = AutoModel.from_config(config.spatial_config)
         self.mm_projector = Projector(config.vision_config.hidden_size, width)
         self.spatial_projector = Projector(config.spatial_config.hidden_size, width)
+        # Where each visual token lies: the encoders keep what a patch shows and forget where.
+        self.visual_position = nn.Parameter(torch.zeros(config.visual_tokens, width))
         self.language_model = AutoModel.from_config(config.text_config)
+        if config.dense_kinds:
+            # What each visual token shows and where the middle of that thing is.
+            classes = config.dense_kinds + config.dense_colors + 3
+            self.dense_head = nn.Linear(width, classes + DENSE_VALUES)
+            self.reader = PlaceReader(width)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -95,7 +103,27 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
             self.mm_projector(vision),
             self.spatial_projector(self.spatial_encoder(rgb, geometry)),
         )
-        return vision + spatial if self.config.fuse_tokens else torch.cat([vision, spatial], dim=1)
+        fused = vision + spatial if self.config.fuse_tokens else torch.cat([vision, spatial], dim=1)
+        return fused + self.visual_position
+
+    def places(self, visual: Tensor) -> Tensor:
+        """Return u, v and the decimals of d, in 0..1, of what each visual token shows: (B, N, 3).
+
+        The middle of the thing where the token shows one, else the middle of its patch. Not
+        differentiated: the dense losses teach it.
+        """
+        config = self.config
+        dense = self.dense_head(visual.detach()).detach()
+        grid = config.spatial_config
+        rows, cols = grid.image_height // grid.patch_size, grid.image_width // grid.patch_size
+        kind = dense[..., : config.dense_kinds].softmax(-1)
+        thing = 1 - kind[..., -3:].sum(-1)  # the last three are table, robot, background
+        values = dense[..., -DENSE_VALUES:]
+        index = torch.arange(visual.shape[1], device=visual.device) % (rows * cols)
+        u = (index % cols + 0.5) / cols + values[..., 0] * 0.1 * thing
+        v = (index // cols + 0.5) / rows + values[..., 1] * 0.1 * thing
+        d = (values[..., 2].clamp(-8, 8) / 4).exp()
+        return torch.stack([u, v, d - d.floor()], -1)
 
     def is_visual(self, input_ids: Tensor) -> Tensor:
         """Mark placeholder positions."""
@@ -155,6 +183,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
                 position_ids = self.positions(input_ids, attention_mask)
             if attention_mask is None or attention_mask.dim() == 2:
                 mask = {'full_attention': self._mask(input_ids, attention_mask)}
+        seen: tuple[Tensor, Tensor] | None = getattr(past_key_values, 'robotracer_seen', None)
         if inputs_embeds is None:
             assert input_ids is not None
             inputs_embeds = self.get_input_embeddings()(input_ids)
@@ -167,13 +196,23 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
                         f'{visual.shape[1]} tokens'
                     )
                 inputs_embeds = inputs_embeds.masked_scatter(where[..., None], visual)
-        return self.language_model(
+                if self.config.dense_kinds:
+                    seen = visual, self.places(visual)
+                    if past_key_values is not None:
+                        # Later steps bring only the next token; the image travels with the cache.
+                        past_key_values.robotracer_seen = seen
+        out = self.language_model(
             attention_mask=mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
+        if seen is not None and input_ids is not None:
+            prefix = self.is_visual(input_ids) | (input_ids == self.config.scale_token_id)
+            read, _ = self.reader(out.last_hidden_state, *seen)
+            out.last_hidden_state = torch.where(prefix[..., None], out.last_hidden_state, read)
+        return out
 
 
 class RoboTracerForConditionalGeneration(RoboTracerPreTrainedModel, GenerationMixin):
@@ -189,12 +228,6 @@ class RoboTracerForConditionalGeneration(RoboTracerPreTrainedModel, GenerationMi
         self.model = RoboTracerModel(config)
         self.lm_head = nn.Linear(width, config.text_config.vocab_size, bias=False)
         self.scale_decoder = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        if config.dense_kinds:
-            # What a patch shows; also a useful output of its own. Trained together, never needed
-            # for text.
-            self.dense_head = nn.Linear(
-                width, config.dense_kinds + config.dense_colors + 3 + DENSE_VALUES
-            )
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:

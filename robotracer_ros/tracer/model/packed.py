@@ -127,5 +127,9 @@ def packed_forward(
         text = text + layer.mlp(layer.post_attention_layernorm(text))
     out.log_scale = model.scale_decoder(lm.norm(prefix[:, -1])).squeeze(-1).float()
     if text is not None:
-        out.hidden = lm.norm(text).view(b, q_n, t, d)
+        hidden = lm.norm(text).view(b, q_n * t, d)
+        if config.dense_kinds:
+            hidden, scores = model.model.reader(hidden, visual, model.model.places(visual))
+            out.pointers.append((scores, scores.logsumexp(-1)))
+        out.hidden = hidden.view(b, q_n, t, d)
     return out

@@ -19,6 +19,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from robotracer_ros.tracer.model.reader import number_waves
+
 SPECIAL = ('<pad>', '<eos>', '<unk>', '<image>', '<spatial>', '<SCALE>', '<user>', '<assistant>')
 PAD, EOS, UNK, IMAGE, SPATIAL, SCALE, USER, ASSISTANT = range(len(SPECIAL))
 
@@ -183,8 +185,6 @@ class NumberTokens:
             [self.integer_of.get(int(i), self.fraction_of.get(int(i), 0)) / 1000.0 for i in ids]
         )
         pairs = width // 4
-        cycles = torch.logspace(-0.3, 1.8, pairs)
-        angle = 2 * torch.pi * value[:, None] * cycles
-        waves = torch.cat([angle.sin(), angle.cos()], 1) * std * 2**0.5
+        waves = number_waves(value, pairs) * std * 2**0.5
         shared = (torch.randn(width - 2 * pairs) * std).expand(len(ids), -1)
         return ids, torch.cat([waves, shared], 1)

@@ -81,8 +81,9 @@ def whole(questions: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.full((q, N), IMAGE), torch.full((q, 1), SCALE), questions], 1)
 
 
-def test_packed_questions_equal_plain_forward() -> None:
-    model = micro()
+@pytest.mark.parametrize('kinds', [0, 5])
+def test_packed_questions_equal_plain_forward(kinds: int) -> None:
+    model = micro(dense_kinds=kinds, dense_colors=2)
     pixels = torch.stack([image(0), image(1)])
     questions = torch.randint(6, 64, (2, 5, 7))
     with torch.no_grad():
@@ -126,8 +127,9 @@ def test_visual_tokens_see_each_other_and_text_is_causal() -> None:
     assert not torch.allclose(before[:, 0], other[:, 0], atol=1e-3)
 
 
-def test_generation_with_and_without_cache_and_by_own_loop() -> None:
-    model = micro()
+@pytest.mark.parametrize('kinds', [0, 5])
+def test_generation_with_and_without_cache_and_by_own_loop(kinds: int) -> None:
+    model = micro(dense_kinds=kinds, dense_colors=2)
     pixels = image()[None]
     prompt = torch.randint(6, 64, (1, 5))
     options = {
@@ -145,7 +147,7 @@ def test_generation_with_and_without_cache_and_by_own_loop() -> None:
 
 
 def test_answers_do_not_depend_on_the_other_questions() -> None:
-    model = micro()
+    model = micro(dense_kinds=5, dense_colors=2)
     prompts = [[9, 10, 11], [12, 13, 14, 15, 16, 17, 18], [20]]
     together = greedy(model, image(), prompts, 8).tokens
     assert together == [greedy(model, image(), [p], 8).tokens[0] for p in prompts]
@@ -228,3 +230,25 @@ def test_any_resolution_is_the_same_view() -> None:
 def test_wrong_number_of_placeholders_is_refused() -> None:
     with pytest.raises(ValueError, match='placeholders'):
         micro()(input_ids=torch.full((1, 5), IMAGE), pixel_values=image()[None])
+
+
+def test_reader_writes_the_place_of_what_it_looks_at() -> None:
+    """A state that matches one token gets that token's place in the code of the numbers."""
+    from robotracer_ros.tracer.model.reader import PlaceReader, number_waves
+
+    torch.manual_seed(0)
+    reader = PlaceReader(32)
+    with torch.no_grad():
+        reader.content.weight.zero_()
+        reader.query.weight.copy_(reader.key.weight * 40)
+        reader.query.bias.zero_()
+        reader.key.bias.zero_()
+        reader.gate.weight.zero_()
+        reader.gate.bias.copy_(torch.tensor([30.0, -30.0, -30.0]))
+    visual = torch.randn(1, 6, 32)
+    places = torch.rand(1, 6, 3)
+    hidden = torch.nn.functional.layer_norm(visual[:, 4:5], (32,))
+    new, scores = reader(hidden, visual, places)
+    assert int(scores.argmax()) == 4
+    added = (new - hidden)[0, 0, :16]
+    assert torch.allclose(added, number_waves(places[0, 4, :1], 8)[0], atol=0.02)

@@ -1,0 +1,64 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The last step of pointing: compare a text state with the visual tokens and write down the place.
+
+A small decoder learns to look at the thing that is meant within minutes, but takes very long to turn
+what it looks at into digits: the place has to pass several layers whose other outputs are a hundred
+times larger. Here the comparison stands after the decoder, and the place enters the state in the code
+in which numbers are embedded, so that the language head reads it off. The text stays the interface.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+#: what is read: u and v in 0..1, the decimals of d in metres
+READINGS = 3
+_COMPARE = 128
+
+
+def number_waves(value: Tensor, pairs: int) -> Tensor:
+    """Return the Fourier code (..., 2 * pairs) of numbers in 0..1: 0.5 to 63 periods."""
+    cycles = torch.logspace(-0.3, 1.8, pairs, device=value.device, dtype=value.dtype)
+    angle = 2 * torch.pi * value[..., None] * cycles
+    return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+class PlaceReader(nn.Module):
+    """Attention of text states over visual tokens whose values are places."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pairs = width // 4
+        self.norm = nn.LayerNorm(width)
+        self.query, self.key = nn.Linear(width, _COMPARE), nn.Linear(width, _COMPARE)
+        self.gate = nn.Linear(width, READINGS)
+        self.amplitude = nn.Parameter(torch.ones(READINGS))
+        self.content = nn.Linear(width, width, bias=False)
+
+    def scores(self, hidden: Tensor, visual: Tensor) -> Tensor:
+        """Compare states (..., T, D) with tokens (..., N, D): logits (..., T, N)."""
+        query, key = self.query(hidden), self.key(self.norm(visual))
+        return query @ key.transpose(-1, -2) * _COMPARE**-0.5
+
+    def forward(self, hidden: Tensor, visual: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the places that states point at.
+
+        Args:
+            hidden: (..., T, D) last states of the decoder.
+            visual: (..., N, D) visual tokens as they enter the decoder.
+            places: (..., N, 3) readings of each token in 0..1.
+
+        Returns:
+            New states (..., T, D) and the comparison's logits (..., T, N).
+        """
+        scores = self.scores(hidden, visual)
+        look = scores.softmax(-1)
+        waves = number_waves(places.transpose(-1, -2), self.pairs)  # (..., 3, N, 2 * pairs)
+        codes = look.unsqueeze(-3) @ waves  # (..., 3, T, 2 * pairs)
+        gates = self.gate(hidden).sigmoid() * self.amplitude
+        code = (codes * gates.transpose(-1, -2)[..., None]).sum(-3)
+        rest = hidden.shape[-1] - code.shape[-1]
+        code = torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
+        return hidden + code + self.content(look @ self.norm(visual)), scores
