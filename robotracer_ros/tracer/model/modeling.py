@@ -106,10 +106,11 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         fused = vision + spatial if self.config.fuse_tokens else torch.cat([vision, spatial], dim=1)
         return fused + self.visual_position
 
-    def places(self, visual: Tensor) -> Tensor:
-        """Return u, v and the decimals of d, in 0..1, of what each visual token shows: (B, N, 3).
+    def places(self, visual: Tensor, pixel_values: Tensor) -> Tensor:
+        """Return what each visual token would be written as: (B, N, READINGS) in 0..1.
 
-        The middle of the thing where the token shows one, else the middle of its patch. Not
+        u and v are the middle of the thing where the token shows one, else of its patch; d is the
+        sensor's depth there, or the one that the token tells where the sensor has none. Not
         differentiated: the dense losses teach it.
         """
         config = self.config
@@ -122,8 +123,15 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         index = torch.arange(visual.shape[1], device=visual.device) % (rows * cols)
         u = (index % cols + 0.5) / cols + values[..., 0] * 0.1 * thing
         v = (index // cols + 0.5) / rows + values[..., 1] * 0.1 * thing
-        d = (values[..., 2].clamp(-8, 8) / 4).exp()
-        return torch.stack([u, v, d - d.floor()], -1)
+        told = (values[..., 2].clamp(-8, 8) / 4).exp()
+        _, geometry = unpack(pixel_values)
+        height, width = geometry.depth.shape[-2:]
+        x = (u * width).long().clamp(0, width - 1)
+        y = (v * height).long().clamp(0, height - 1)
+        sensed = geometry.depth.flatten(1).gather(1, y * width + x).to(told.dtype)
+        known = (sensed > 0) & torch.isfinite(sensed) & geometry.present[:, 1:2]
+        d = torch.where(known, sensed, told)
+        return torch.stack([u, v, d - d.floor(), d / 4], -1)
 
     def is_visual(self, input_ids: Tensor) -> Tensor:
         """Mark placeholder positions."""
@@ -197,7 +205,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
                     )
                 inputs_embeds = inputs_embeds.masked_scatter(where[..., None], visual)
                 if self.config.dense_kinds:
-                    seen = visual, self.places(visual)
+                    seen = visual, self.places(visual, pixel_values)
                     if past_key_values is not None:
                         # Later steps bring only the next token; the image travels with the cache.
                         past_key_values.robotracer_seen = seen

@@ -129,7 +129,9 @@ def packed_forward(
     if text is not None:
         hidden = lm.norm(text).view(b, q_n * t, d)
         if config.dense_kinds:
-            hidden, scores = model.model.reader(hidden, visual, model.model.places(visual))
+            hidden, scores = model.model.reader(
+                hidden, visual, model.model.places(visual, pixel_values)
+            )
             out.pointers.append((scores, scores.logsumexp(-1)))
         out.hidden = hidden.view(b, q_n, t, d)
     return out

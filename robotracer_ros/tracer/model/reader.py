@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-#: what is read: u and v in 0..1, the decimals of d in metres
-READINGS = 3
+#: what is read: u and v in 0..1, the decimals of d in metres, and d / 4 m for the metres before them
+READINGS = 4
 _COMPARE = 128
 
 
@@ -48,15 +48,15 @@ class PlaceReader(nn.Module):
         Args:
             hidden: (..., T, D) last states of the decoder.
             visual: (..., N, D) visual tokens as they enter the decoder.
-            places: (..., N, 3) readings of each token in 0..1.
+            places: (..., N, READINGS) of each token, in 0..1.
 
         Returns:
             New states (..., T, D) and the comparison's logits (..., T, N).
         """
         scores = self.scores(hidden, visual)
         look = scores.softmax(-1)
-        waves = number_waves(places.transpose(-1, -2), self.pairs)  # (..., 3, N, 2 * pairs)
-        codes = look.unsqueeze(-3) @ waves  # (..., 3, T, 2 * pairs)
+        waves = number_waves(places.transpose(-1, -2), self.pairs)  # (..., R, N, 2 * pairs)
+        codes = look.unsqueeze(-3) @ waves  # (..., R, T, 2 * pairs)
         gates = self.gate(hidden).sigmoid() * self.amplitude
         code = (codes * gates.transpose(-1, -2)[..., None]).sum(-3)
         rest = hidden.shape[-1] - code.shape[-1]

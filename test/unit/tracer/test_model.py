@@ -244,9 +244,9 @@ def test_reader_writes_the_place_of_what_it_looks_at() -> None:
         reader.query.bias.zero_()
         reader.key.bias.zero_()
         reader.gate.weight.zero_()
-        reader.gate.bias.copy_(torch.tensor([30.0, -30.0, -30.0]))
+        reader.gate.bias.copy_(torch.tensor([30.0, -30.0, -30.0, -30.0]))
     visual = torch.randn(1, 6, 32)
-    places = torch.rand(1, 6, 3)
+    places = torch.rand(1, 6, 4)
     hidden = torch.nn.functional.layer_norm(visual[:, 4:5], (32,))
     new, scores = reader(hidden, visual, places)
     assert int(scores.argmax()) == 4
