@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import threading
 from collections import deque
@@ -117,13 +118,25 @@ class PlanExecutor:
     def position_at(self, now_s: float) -> tuple[int, float]:
         """Return :attr:`position` as it was at a time of the robot's clock, such as the stamp of an image.
 
-        A time before the start gives the start; of times long ago only the oldest that is remembered is known.
+        Between two remembered moments of a motion the way is interpolated, and after the newest
+        one the motion is taken to have gone on: on a busy machine moments are remembered seldom,
+        while the arm moves all the same. A time before the start gives the start; of times long ago
+        only the oldest that is remembered is known.
         """
         with self._lock:
-            for when, step, time_s in reversed(self._visited):
-                if when <= now_s:
-                    return step, time_s
-            return self._visited[0][1:] if self._visited else (0, 0.0)
+            visited = list(self._visited)
+        after = bisect.bisect_right(visited, now_s, key=lambda v: v[0])
+        if after == 0:
+            return visited[0][1:] if visited else (0, 0.0)
+        when, step, time_s = visited[after - 1]
+        motion = self.plan.steps[step]
+        if not isinstance(motion, Motion):
+            return step, time_s
+        if after < len(visited) and visited[after][1] == step:
+            later, _, later_time_s = visited[after]
+            share = (now_s - when) / max(later - when, 1e-9)
+            return step, time_s + share * (later_time_s - time_s)
+        return step, min(time_s + now_s - when, max(time_s, float(motion.times[-1])))
 
     @property
     def waypoint(self) -> int:

@@ -64,7 +64,8 @@ class SimNode(Node):
         self._accepted = self._refused = 0
         self._due: dict[str, int] = {}
         cell = Workcell(self._p.integer('seed'), self._config())
-        self._monitor: ContactMonitor | None = ContactMonitor(cell.world)
+        self._monitor: ContactMonitor | None = None
+        self._watch(cell)
         self._links = LinkFrames(load_urdf())
         self._make_publishers()
         self._camera = CameraWorker(self._noise(), self._publish_images, self._fail)

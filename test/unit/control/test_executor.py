@@ -17,7 +17,7 @@ from robotracer_ros.errors import (
     ObjectDroppedError,
     PathBlockedError,
 )
-from robotracer_ros.planning.base import Phase
+from robotracer_ros.planning.base import Motion, Phase
 
 A, B, C = (np.array([0.0, -1.9, 1.7, -1.4, -1.57, 0.0]) + d for d in (0.0, 0.25, -0.2))
 
@@ -150,3 +150,16 @@ def test_a_refused_first_motion_moves_nothing(robot, controller, tools):
     with pytest.raises(ControllerRefusedError):
         PlanExecutor(controller, robot, far).run()
     assert robot.messages == []
+
+
+def test_where_the_arm_was_is_known_between_remembered_moments(robot, controller, plan):
+    """A busy machine remembers few moments; an image taken between two shows the arm between them."""
+    executor = PlanExecutor(controller, robot, plan)
+    moving = next(i for i, s in enumerate(plan.steps) if isinstance(s, Motion))
+    end = float(plan.steps[moving].times[-1])
+    assert end > 0.5
+    executor._visited.extend([(10.0, moving, 0.0), (10.4, moving, 0.4)])
+    assert executor.position_at(9.0) == (moving, 0.0)
+    assert executor.position_at(10.1) == (moving, pytest.approx(0.1))
+    assert executor.position_at(10.45) == (moving, pytest.approx(0.45))
+    assert executor.position_at(99.0) == (moving, pytest.approx(end))
