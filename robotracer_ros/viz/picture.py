@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from robotracer_ros.viz.overlay import gradient
 
+#: how far around trace and tool path the picture reaches
+_MARGIN_M = 0.28
+
 
 def save_picture(
     path: Path,
@@ -38,12 +41,12 @@ def save_picture(
         title: Text above the pictures.
         max_points: The cloud is thinned evenly to this many.
     """
-    keep = np.flatnonzero(np.isfinite(cloud).all(axis=1))
-    keep = (
-        keep[np.linspace(0, len(keep) - 1, min(len(keep), max_points)).astype(int)]
-        if len(keep)
-        else keep
-    )
+    near = np.concatenate([trace, *([] if tool_path is None else [tool_path])])
+    low, high = near.min(axis=0) - _MARGIN_M, near.max(axis=0) + _MARGIN_M
+    with np.errstate(invalid='ignore'):
+        keep = np.flatnonzero(((cloud >= low) & (cloud <= high)).all(axis=1))
+    if len(keep) > max_points:
+        keep = keep[np.linspace(0, len(keep) - 1, max_points).astype(int)]
     figure = Figure(figsize=(13, 6.2), dpi=110, layout='constrained')
     FigureCanvasAgg(figure)
     if title:
@@ -84,18 +87,17 @@ def save_picture(
         _frame(axes, cloud[keep], trace)
         axes.view_init(elevation, azimuth)
         axes.set_title(name, fontsize=10)
+        if elevation > 80:  # heights cannot be read from above
+            axes.set_zticks([])
+            axes.set_zlabel('')
     figure.axes[0].legend(loc='upper left', fontsize=9)
     figure.savefig(path)
 
 
 def _frame(axes: Any, cloud: NDArray[np.floating], trace: NDArray[np.float64]) -> None:
     """Give all axes the same scale around what matters."""
-    points = np.concatenate([cloud, trace]) if len(cloud) else trace
-    low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)
-    low, high = (
-        np.minimum(low, trace.min(axis=0)) - 0.03,
-        np.maximum(high, trace.max(axis=0)) + 0.03,
-    )
+    points = np.concatenate([cloud, trace])
+    low, high = points.min(axis=0), points.max(axis=0)
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_zlim(low[2], high[2])
