@@ -61,8 +61,6 @@ REQUIRES = [
     'transformers>=5',
     'trimesh',
     'typer',
-    # No wheels for later Pythons, and its source fetches Eigen from a host while it builds.
-    'ur-analytic-ik; python_version < "3.12"',
     'viser',
     'xacro',
 ]

@@ -108,11 +108,15 @@ print('built, and of this version')
 
 KINEMATICS = """
 import coal, pinocchio
-from ur_analytic_ik import ur5
 from robotracer_ros import robot_description as arm
+from robotracer_ros.planning.ur_kinematics import UrKinematics
 text, dirs = arm.load_urdf(), arm.mesh_dirs()
 model = pinocchio.buildModelFromXML(text)
 shapes = pinocchio.buildGeomFromUrdfString(model, text, pinocchio.COLLISION, dirs)
+ur = UrKinematics.from_model(model, arm.ARM_JOINTS, 'base', arm.TCP_FRAME)
+q = [0.3, -1.2, 1.5, -1.9, -1.4, 0.7]
+away = abs(ur.inverse(ur.forward(q)[None])[0] - q).max(axis=1).min()
+assert away < 1e-9, f'the inverse kinematics is {away} rad off'
 print(f'pinocchio {pinocchio.__version__}, coal {coal.__version__}; the arm has {model.nq} '
       f'joints and {shapes.ngeoms} collision shapes')
 """

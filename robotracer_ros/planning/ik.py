@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import abc
-import importlib
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robotracer_ros.errors import InvalidParameterError, MissingPackageError
 from robotracer_ros.geometry.transforms import invert
 from robotracer_ros.planning.robot import ArmModel
+from robotracer_ros.planning.ur_kinematics import UrKinematics
 
 Matrix = NDArray[np.float64]
 TURN = 2 * np.pi
@@ -82,8 +82,9 @@ class InverseKinematics(abc.ABC):
         out = np.empty((len(base_from_tcp), self.arm.dof))
         out[0] = q = np.asarray(start, dtype=float)
         lower, upper = self.arm.limits.lower, self.arm.limits.upper
+        raw_at = self._along(base_from_tcp)
         for i in range(1, len(base_from_tcp)):
-            found = self.raw(base_from_tcp[i], q)
+            found = raw_at(i, q)
             if len(found) == 0:
                 return out[:i], i
             delta = found - q
@@ -96,79 +97,48 @@ class InverseKinematics(abc.ABC):
             out[i] = q
         return out, len(out)
 
+    def _along(self, base_from_tcp: Matrix) -> Callable[[int, Matrix], Matrix]:
+        """Return :meth:`raw` as a function of the index into poses (T, 4, 4) and of ``near``."""
+        return lambda i, near: self.raw(base_from_tcp[i], near)
+
 
 class UrAnalyticIk(InverseKinematics):
-    """Closed-form solutions of a Universal Robots arm (up to eight).
+    """Closed-form solutions of a Universal Robots arm (up to eight), see ``ur_kinematics``.
 
     Args:
-        arm: Kinematic model of the same arm.
-        robot: Model name in ``ur_analytic_ik``: ``ur5``, ``ur5e`` ...
-        ur_base: Name of UR's own base frame in the URDF (``base``), which is what the formulas
-            refer to.
+        arm: Kinematic model; the lengths are read off it.
+        robot: Name of the arm that the model must be: ``ur5``, ``ur5e`` ...
+        ur_base: Name of UR's own base frame in the URDF (``base``).
+
+    Raises:
+        InvalidParameterError: the model is not that of a UR, or of another one.
     """
 
     def __init__(self, arm: ArmModel, robot: str = 'ur5', ur_base: str = 'base') -> None:
         super().__init__(arm)
-        try:
-            self._solver = getattr(importlib.import_module('ur_analytic_ik'), robot)
-        except ImportError as e:
-            raise MissingPackageError(
-                'inverse kinematics of a UR needs ur-analytic-ik: pip install ur-analytic-ik',
-                package='ur-analytic-ik',
-            ) from e
-        except AttributeError as e:
-            raise InvalidParameterError(
-                f"ur_analytic_ik knows no robot '{robot}'", robot=robot
-            ) from e
+        self._ur = UrKinematics.from_model(arm.model, arm.names, ur_base, arm.tcp_frame)
+        self._ur.demand_model(robot)
         self._ur_from_base = invert(arm.frame_in_base(ur_base))
-        self._tcp_from_tool = invert(arm.tool_from_tcp)
-        self._wrist = self._wrist_in_tcp()
 
     def raw(self, base_from_tcp: Matrix, near: Matrix) -> Matrix:
-        """Return all branches (S, 6)."""
-        ur_from_tool = np.ascontiguousarray(
-            self._ur_from_base @ base_from_tcp @ self._tcp_from_tool
-        )
-        found = np.array(self._solver.inverse_kinematics(ur_from_tool)).reshape(-1, 6)
-        return found[np.isfinite(found).all(axis=1)]
+        """Return all branches (S, 6). Where the wrist is aligned the last joint stays at ``near``'s."""
+        found = self._ur.inverse((self._ur_from_base @ base_from_tcp)[None], near[5])[0]
+        return found[np.isfinite(found[:, 0])]
 
     def branch(self, q: Matrix) -> tuple[int, ...]:
         """Return the signs of shoulder (reaching forward or over), elbow and wrist."""
-        return self._branch(q, self.arm.tcp(q))
+        return self._ur.branch(q)
 
-    def in_branch(
-        self, base_from_tcp: Matrix, branch: tuple[int, ...], near: Matrix
-    ) -> Matrix | None:
-        """Return the solution of a pose in a branch, in the turn nearest to ``near``, or None."""
-        for q in self.solutions(base_from_tcp, near):
-            if self._branch(q, base_from_tcp) == branch:
-                return np.asarray(q)
-        return None
+    def _along(self, base_from_tcp: Matrix) -> Callable[[int, Matrix], Matrix]:
+        # All poses at once cost little more than one.
+        found = self._ur.inverse(self._ur_from_base @ base_from_tcp)
+        exists = np.isfinite(found[..., 0])
+        free = (exists & self._ur.aligned(found)).any(axis=1)
 
-    def _branch(self, q: Matrix, base_from_tcp: Matrix) -> tuple[int, ...]:
-        wrist = base_from_tcp[:2, :3] @ self._wrist + base_from_tcp[:2, 3]
-        # UR's base frame is turned by pi, in which the arm at pan 0 reaches along -x.
-        ahead = -self._ur_from_base[:2, :2].T @ np.array([np.cos(q[0]), np.sin(q[0])])
-        return (
-            1 if wrist @ ahead >= 0 else -1,
-            1 if np.sin(q[2]) >= 0 else -1,
-            1 if np.sin(q[4]) >= 0 else -1,
-        )
+        def at(i: int, near: Matrix) -> Matrix:
+            return self.raw(base_from_tcp[i], near) if free[i] else found[i][exists[i]]
 
-    def _wrist_in_tcp(self) -> Matrix:
-        """Return where the axes of the last two joints meet, in the tool centre point's frame (3,)."""
-        model, data = self.arm.model, self.arm.data
-        q = 0.5 * (self.arm.limits.lower + self.arm.limits.upper) + 0.3
-        tcp = self.arm.tcp(q)
-        fifth = data.oMi[model.getJointId(self.arm.names[4])]
-        sixth = data.oMi[model.getJointId(self.arm.names[5])]
-        j = self.arm.jacobian(q)
-        a, b = j[3:, 4], j[3:, 5]  # unit axes in the planning frame
-        to_base = self.arm.base_from_world
-        p, r = (to_base[:3, :3] @ m.translation + to_base[:3, 3] for m in (fifth, sixth))
-        # The point of the sixth axis that is nearest to the fifth.
-        t = np.linalg.lstsq(np.column_stack([b, -a]), p - r, rcond=None)[0][0]
-        return np.asarray(tcp[:3, :3].T @ (r + t * b - tcp[:3, 3]))
+        return at
 
 
 class NumericIk(InverseKinematics):

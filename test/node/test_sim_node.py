@@ -5,11 +5,11 @@
 import time
 
 import numpy as np
+import pinocchio as pin
 import pytest
 from sim_rig import PATIENCE_S, REST, SEED, TCP_LENGTH, Rig, wait_for
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-from ur_analytic_ik import ur5
 
 from robotracer_ros.geometry.transforms import quaternion_to_matrix
 from robotracer_ros.nodes.conversions import (
@@ -20,7 +20,14 @@ from robotracer_ros.nodes.conversions import (
     s_to_duration,
     stamp_to_ns,
 )
-from robotracer_ros.robot_description import ARM_JOINTS, GRIPPER_JOINT, TCP_FRAME
+from robotracer_ros.planning.ur_kinematics import UrKinematics
+from robotracer_ros.robot_description import (
+    ARM_JOINTS,
+    GRIPPER_JOINT,
+    TCP_FRAME,
+    TOOL_FRAME,
+    load_urdf,
+)
 from robotracer_ros.sim.camera import Camera
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.workcell import Workcell
@@ -232,9 +239,12 @@ def test_the_gripper_closes_to_half_openings_and_refuses_bad_forces(fresh):
 def test_unintended_contacts_are_in_the_ground_truth(fresh):
     """The arm pushes its fingers down on the table; watching a moved object is a parameter."""
     start = fresh.positions()
-    base_from_tool = np.array(ur5.forward_kinematics(*start))
+    model = pin.buildModelFromXML(load_urdf())
+    ur = UrKinematics.from_model(model, ARM_JOINTS, 'base', TOOL_FRAME)
+    base_from_tool = ur.forward(start)
     base_from_tool[2, 3] = TCP_LENGTH - 0.004
-    solutions = np.array(ur5.inverse_kinematics(base_from_tool)).reshape(-1, 6)
+    solutions = ur.inverse(base_from_tool[None])[0]
+    solutions = solutions[np.isfinite(solutions[:, 0])]
     turns = (solutions - start + np.pi) % (2 * np.pi) - np.pi
     down = start + turns[np.argmin(np.abs(turns).sum(axis=1))]
     fresh.send([(2.0, down, REST, REST)])

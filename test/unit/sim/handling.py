@@ -5,12 +5,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pinocchio as pin
 from scipy.spatial.transform import Rotation
-from ur_analytic_ik import ur5
 
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import invert, look_at, make_transform, rotation_about
-from robotracer_ros.robot_description import TCP_FRAME, TOOL_FRAME
+from robotracer_ros.planning.ur_kinematics import UrKinematics
+from robotracer_ros.robot_description import ARM_JOINTS, TCP_FRAME, load_urdf
 from robotracer_ros.sim.catalog import KINDS, make_object
 from robotracer_ros.sim.spec import HOME_Q, Scene
 
@@ -49,13 +50,13 @@ class Arm:
     def __init__(self, world):
         self.world = world
         self.q = world.arm_q
-        self.tcp_from_tool = invert(invert(world.frame_pose(TOOL_FRAME))
-                                    @ world.frame_pose(TCP_FRAME))
+        model = pin.buildModelFromXML(load_urdf())
+        self.ur = UrKinematics.from_model(model, ARM_JOINTS, 'base', TCP_FRAME)
         self.error = 0.0
 
     def solve(self, tcp, near):
-        solutions = np.array(ur5.inverse_kinematics(BASE_FROM_WORLD @ tcp @ self.tcp_from_tool))
-        solutions = solutions.reshape(-1, 6)
+        solutions = self.ur.inverse((BASE_FROM_WORLD @ tcp)[None], near[5])[0]
+        solutions = solutions[np.isfinite(solutions[:, 0])]
         assert len(solutions), f'{tcp[:3, 3]} is out of reach'
         solutions = (solutions - near + np.pi) % (2 * np.pi) - np.pi + near
         return solutions[np.argmin(np.abs(solutions - near).sum(axis=1))]
