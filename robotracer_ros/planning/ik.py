@@ -133,7 +133,7 @@ class UrAnalyticIk(InverseKinematics):
         # All poses at once cost little more than one.
         found = self._ur.inverse(self._ur_from_base @ base_from_tcp)
         exists = np.isfinite(found[..., 0])
-        free = (exists & self._ur.aligned(found)).any(axis=1)
+        free = np.any(exists & self._ur.aligned(found), axis=1)
 
         def at(i: int, near: Matrix) -> Matrix:
             return self.raw(base_from_tcp[i], near) if free[i] else found[i][exists[i]]

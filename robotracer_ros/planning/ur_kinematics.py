@@ -55,7 +55,7 @@ TURN = 2 * np.pi
 
 #: Signs of shoulder (+ reaches ahead, - reaches back over itself), elbow and wrist, one per row of
 #: :meth:`UrKinematics.inverse`.
-BRANCHES: tuple[tuple[int, int, int], ...] = tuple(itertools.product((1, -1), repeat=3))  # type: ignore[assignment]
+BRANCHES: tuple[tuple[int, int, int], ...] = tuple(itertools.product((1, -1), (1, -1), (1, -1)))
 
 #: Lengths that UR publishes (d1, a2, a3, d4, d5), metres: they only tell models apart.
 MODELS: dict[str, tuple[float, float, float, float, float]] = {
@@ -206,7 +206,8 @@ class UrKinematics:
         """Say (...) whether joint positions (..., 6) have the wrist aligned, so that the last joint
         is free.
         """
-        return np.abs(np.sin(np.asarray(q, dtype=float)[..., 4] + self.offset[4])) < ALIGNED
+        fifth = np.asarray(q, dtype=float)[..., 4] + self.offset[4]
+        return np.asarray(np.abs(np.sin(fifth)) < ALIGNED)
 
     def inverse(self, base_from_tool: ArrayLike, last: ArrayLike = 0.0) -> Matrix:
         """Return all solutions of poses.
