@@ -18,6 +18,8 @@ _MARK, _QUERY, _KEY = 2.5, 4.0, -1.5
 _HAND_ON, _COMPARE = 0.3, 0.15
 #: amplitude of the place code of visual tokens, and gain with which the supervised heads read it
 _PLACE, _READ = 0.7, 3.0
+#: size of the reader's comparing weights
+_LIKENESS = 0.06
 
 
 @torch.no_grad()
@@ -142,3 +144,14 @@ def place_code(model: RoboTracerForConditionalGeneration) -> None:
         columns = attention.o_proj.weight[:, int(head) * size : (int(head) + 1) * size]
         columns.zero_()
         columns[dims, torch.arange(size)] = _READ
+
+
+@torch.no_grad()
+def compare_by_likeness(model: RoboTracerForConditionalGeneration) -> None:
+    """Let the reader begin as a similarity of states and visual tokens, reading places alone."""
+    reader = model.model.reader
+    shared = torch.randn_like(reader.query.weight) * _LIKENESS
+    shared[:, 0] = 0
+    reader.query.weight.copy_(shared)
+    reader.key.weight.copy_(shared)
+    reader.content.weight.zero_()

@@ -42,7 +42,12 @@ from robotracer_ros.training.config import SftConfig, load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss
 from robotracer_ros.training.evaluate import evaluate
 from robotracer_ros.training.examples import SoftLabels
-from robotracer_ros.training.initial import align_names, focus_text_heads, place_code
+from robotracer_ros.training.initial import (
+    align_names,
+    compare_by_likeness,
+    focus_text_heads,
+    place_code,
+)
 from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
 
@@ -173,6 +178,7 @@ class Run:
             groups, lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-9
         )
         self.step, self.decay_from, self.seconds = 0, config.decay_at, 0.0
+        self.text_begun = False
         self._resume()
         self.labels = SoftLabels(NumberTokens(self.tokenizer))
         self.train = _cache(config.train_cache, 10_000, config.train_scenes, self.rank)
@@ -197,6 +203,7 @@ class Run:
                 saved['decay_from'],
                 saved['seconds'],
             )
+            self.text_begun = saved.get('text_begun', True)
             self.say(f'resumed at step {self.step}')
         elif self.config.init_from:
             source = Path(self.config.init_from)
@@ -209,15 +216,18 @@ class Run:
             )
             fitting = {k: v for k, v in found.items() if not any(part in k for part in skip)}
             self.model.load_state_dict(fitting, strict=False)
+            self.text_begun = True
             if not any('language_model' in k for k in fitting):
-                focus_text_heads(self.model)
                 self.begin_text()
             self.say(f'{len(fitting)} tensors from {source}')
 
     def begin_text(self) -> None:
         """Give the untrained decoder what dense pre-training has found."""
+        focus_text_heads(self.model)
         align_names(self.model, self.tokenizer.get_vocab(), KIND_CLASSES, COLOR_CLASSES)
         place_code(self.model)
+        compare_by_likeness(self.model)
+        self.text_begun = True
 
     def say(self, text: str) -> None:
         """Print on rank 0."""
@@ -253,6 +263,8 @@ class Run:
         total: dict[str, list[float]] = {}
         self.optimizer.zero_grad(set_to_none=True)
         phase = self.stream.phase(self.step)
+        if (phase.short or phase.long) and not self.text_begun:
+            self.begin_text()
         if not (phase.short or phase.long):
             pixels, targets = self.stream.draw_images(phase.images)
             with autocast:
@@ -318,6 +330,7 @@ class Run:
             'step': self.step,
             'decay_from': self.decay_from,
             'seconds': self.seconds,
+            'text_begun': self.text_begun,
         }
         torch.save(state, self.folder / 'state.new')
         (self.folder / 'state.new').replace(self.folder / 'state.pt')
