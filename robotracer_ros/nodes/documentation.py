@@ -52,6 +52,8 @@ MEANING = {
 }
 
 NODES = ('sim', 'perception', 'planner', 'viewer')
+#: what lifecycle nodes offer only once they are configured
+_WHEN_CONFIGURED = ('/perception/trace', '/planner/markers')
 _LIFECYCLE = ('change_state', 'get_state', 'get_available', 'get_transition_graph', 'transition')
 _PARAMETERS = ('parameters', 'parameter_types', 'type_description', 'parameter_events', 'rosout')
 
@@ -133,13 +135,13 @@ def _wait_for_nodes(probe: Node, timeout_s: float) -> None:
     while steady < 5:
         names = {name for name, _ in probe.get_node_names_and_namespaces()}
         known = len(probe.get_topic_names_and_types()) + len(probe.get_service_names_and_types())
-        complete = names.issuperset(NODES)
+        complete = names.issuperset(NODES) and all(map(probe.count_publishers, _WHEN_CONFIGURED))
         steady = steady + 1 if complete and known == before else 0
         before = known
         if time.monotonic() > deadline:
             missing = sorted(set(NODES) - names)
             raise TimeoutError(
-                f'nodes not up within {timeout_s:.0f} s: {missing or "graph unsteady"}'
+                f'nodes not up within {timeout_s:.0f} s: {missing or "not all configured"}'
             )
         time.sleep(0.4)
 

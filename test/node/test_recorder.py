@@ -16,11 +16,12 @@ from robotracer_ros.nodes.recorder import Recorder, message_definition
 
 @pytest.fixture
 def node():
-    rclpy.init()
-    made = rclpy.create_node('test_recorder')
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    made = rclpy.create_node('test_recorder', context=context)
     yield made
     made.destroy_node()
-    rclpy.try_shutdown()
+    rclpy.try_shutdown(context=context)
 
 
 def test_what_was_sent_is_read_back(node, tmp_path):
@@ -32,7 +33,7 @@ def test_what_was_sent_is_read_back(node, tmp_path):
         node.create_publisher(JointState, '/j', 10),
         node.create_publisher(Trace, '/t', 10),
     )
-    executor = SingleThreadedExecutor()
+    executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     deadline = time.monotonic() + 20
     while min(recorder.counts.values()) < 3 and time.monotonic() < deadline:
