@@ -75,7 +75,7 @@ but the pictures of `robotracer_ros.sim`.
 
 * Data: procedural scenes of `sim/scenes.py`, seeds from 10000 ({scenes} pictures at 320x240), questions of
   `data/qa.py` (split `train`) made while training. No other data, no other weights.
-* Command: `robotracer train sft --config config/train/tiny.yaml`, on 2 shared CPU cores. {history}
+* Recipe: `robotracer train sft --config config/train/tiny.yaml`. {history}
 * The last run: step {step}, {hours} hours of it.
 * Export and scores: `python -m robotracer_ros.training.release RUN FOLDER`.
 
