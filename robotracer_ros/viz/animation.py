@@ -33,7 +33,7 @@ def save_animation(
             for i in np.linspace(0, len(images) - 1, min(len(images), 6)).astype(int)
         ]
     )
-    palette = Image.fromarray(sample).quantize(128, method=Image.Quantize.MEDIANCUT)
+    palette = Image.fromarray(sample).quantize(256, kmeans=2)
     coded = [i.quantize(palette=palette, dither=Image.Dither.NONE) for i in images]
     coded[0].save(
         path,
