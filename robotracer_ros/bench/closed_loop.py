@@ -209,13 +209,16 @@ def run_episode(
         out.cause = 'the scene yields no task'
         return out
     out.instruction, out.primitive, out.moved = task.instruction, task.primitive, task.moved
-    # Everything that a goal refers to may be touched by the object that is put on or beside it.
-    monitor = ContactMonitor(cell.world, task.moved, goal=('table', *task.references))
+    monitor: ContactMonitor | None = None
     verdict: Verdict | None = None
     try:
         out.stage = 'trace'
         trace = tracer(scene, rendering, task)
         out.pointed_at, out.start_error_m, out.end_error_m = _score(trace, task, scene, rendering)
+        # What the trace starts on is what will be handled, even where another thing was meant; all
+        # that the goal refers to may be touched by it.
+        handled = next((o.id for o in scene.objects if o.id == out.pointed_at), task.moved)
+        monitor = ContactMonitor(cell.world, handled, goal=('table', *task.references))
         out.stage = 'plan'
         begin = time.perf_counter()
         plan = planner.plan(plan_request(cell, rendering, trace))
@@ -235,8 +238,9 @@ def run_episode(
     except RobotracerError as e:
         out.error, out.cause = e.name, str(e)
     finally:
-        out.contacts = [v.describe() for v in monitor.beyond(*CONTACT_LIMITS)]
-        monitor.close()
+        if monitor is not None:
+            out.contacts = [v.describe() for v in monitor.beyond(*CONTACT_LIMITS)]
+            monitor.close()
     if out.pointed_at not in ('', task.moved):
         out.stage = 'refer'
     if verdict is not None and verdict.success:
