@@ -154,14 +154,33 @@ def bench_demo(
     """Success over many scenes in physics, failures listed by stage."""
     from robotracer_ros.bench.demo import main as run_bench
 
-    try:
-        first, end = (int(x) for x in seeds.split(':'))
-    except ValueError as error:
-        raise typer.BadParameter(f"--seeds '{seeds}': must be FIRST:END") from error
     options = {'tracer': tracer, 'checkpoint': checkpoint, 'tasks': tasks}
     raise typer.Exit(
-        run_bench(range(first, end), workers=workers, json_output=json, out=out, **options)
+        run_bench(_seeds(seeds), workers=workers, json_output=json, out=out, **options)
     )
+
+
+def _seeds(text: str) -> range:
+    try:
+        first, end = (int(x) for x in text.split(':'))
+    except ValueError as error:
+        raise typer.BadParameter(f"--seeds '{text}': must be FIRST:END") from error
+    return range(first, end)
+
+
+@bench.command('misled')
+def bench_misled(
+    seeds: Annotated[str, typer.Option(help='FIRST:END, end not included.')] = '300:304',
+    case: Annotated[
+        list[str] | None, typer.Option(help='Only cases whose name holds this; repeatable.')
+    ] = None,
+    json: JSON_OPTION = False,
+    out: Annotated[Path | None, typer.Option(help='One JSON line per run.')] = None,
+) -> None:
+    """Wrong traces on purpose, in physics: nothing may be hit. Exit status 1 when something is."""
+    from robotracer_ros.bench.misled import main as run_bench
+
+    raise typer.Exit(run_bench(_seeds(seeds), cases=case or (), json_output=json, out=out))
 
 
 @bench.command('plan')

@@ -49,8 +49,8 @@ class Episode:
 
     ``stage`` is where it ended: ``task`` (the scene yields none), ``trace`` (no usable answer),
     ``refer`` (the trace starts on another object than the one meant), ``plan``, ``execute``,
-    ``judge`` or ``done``. ``pointed_at`` names what the trace starts on; the two errors are the
-    distances of its first and last point to the ground truth's.
+    ``judge`` or ``done``. ``pointed_at`` names what the trace starts on, ``handled`` what the plan
+    takes; the two errors are the distances of its first and last point to the ground truth's.
     """
 
     seed: int
@@ -70,6 +70,7 @@ class Episode:
     tracking_error_rad: float = 0.0
     goal_offset_m: tuple[float, ...] = ()
     pointed_at: str = ''
+    handled: str = ''
     start_error_m: float = float('nan')
     end_error_m: float = float('nan')
     corrections: list[str] = field(default_factory=list)
@@ -88,13 +89,40 @@ def _score(
     trace: Trace, task: Task, scene: Scene, rendering: Rendering
 ) -> tuple[str, float, float]:
     """Say what the trace starts on, and how far its ends are from the truth, metres."""
-    camera = scene.camera
-    pixel = camera.uv_to_pixels(trace.points[0, :2]).round().astype(int)
-    column, row = np.clip(pixel, 0, (camera.width - 1, camera.height - 1))
-    index = int(rendering.segmentation[row, column])
-    error = np.linalg.norm(trace.xyz[[0, -1]] - camera.lift(task.trace[[0, -1]]), axis=1)
-    name = scene.objects[index].id if index >= 0 else 'no object'
+    error = np.linalg.norm(trace.xyz[[0, -1]] - scene.camera.lift(task.trace[[0, -1]]), axis=1)
+    name = _seen_at(trace, 0, scene, rendering) or 'no object'
     return name, float(error[0]), float(error[1])
+
+
+def _handled(scene: Scene, plan: TimedPlan) -> str:
+    """Return the id of the thing that a plan takes, from ground truth; empty when it is no movable
+    thing.
+
+    What the trace starts on says less: beside a thing the planner takes the thing.
+    """
+    centre = plan.object_path[0] if len(plan.object_path) else np.full(3, np.inf)
+    inside = {
+        o.id: float(np.abs(o.pose[:3, :3].T @ (centre - o.position) / o.extents).max())
+        for o in scene.objects
+    }
+    nearest = min(inside, key=lambda k: inside[k], default='')
+    if not nearest or inside[nearest] > 0.6 or scene.object(nearest).fixed:
+        return ''
+    return nearest
+
+
+def _under_end(trace: Trace, scene: Scene, rendering: Rendering) -> tuple[str, ...]:
+    """Return the thing that the trace ends on, which is where it says to put things down."""
+    name = _seen_at(trace, -1, scene, rendering)
+    return () if name is None or scene.object(name).fixed else (name,)
+
+
+def _seen_at(trace: Trace, index: int, scene: Scene, rendering: Rendering) -> str | None:
+    camera = scene.camera
+    pixel = camera.uv_to_pixels(trace.points[index, :2]).round().astype(int)
+    column, row = np.clip(pixel, 0, (camera.width - 1, camera.height - 1))
+    seen = int(rendering.segmentation[row, column])
+    return scene.objects[seen].id if seen >= 0 else None
 
 
 def plan_request(cell: Workcell, rendering: Rendering, trace: Trace) -> PlanRequest:
@@ -186,6 +214,7 @@ def run_episode(
     tracer: Tracer = oracle,
     choose: Callable[[Scene, Rendering], Task | None] = any_task,
     config: WorkcellConfig | None = None,
+    scene: Scene | None = None,
 ) -> Episode:
     """Run one seed: scene, task, trace, plan, motion, judgement.
 
@@ -197,9 +226,10 @@ def run_episode(
         tracer: Predicts the trace.
         choose: Chooses the task.
         config: Of the workcell.
+        scene: Instead of the seed's.
     """
     out = Episode(seed)
-    cell = Workcell(generate_scene(seed, (config or WorkcellConfig()).scenes), config)
+    cell = Workcell(scene or generate_scene(seed, (config or WorkcellConfig()).scenes), config)
     camera = Camera()
     view = cell.view()
     scene = view.scene
@@ -215,10 +245,6 @@ def run_episode(
         out.stage = 'trace'
         trace = tracer(scene, rendering, task)
         out.pointed_at, out.start_error_m, out.end_error_m = _score(trace, task, scene, rendering)
-        # What the trace starts on is what will be handled, even where another thing was meant; all
-        # that the goal refers to may be touched by it.
-        handled = next((o.id for o in scene.objects if o.id == out.pointed_at), task.moved)
-        monitor = ContactMonitor(cell.world, handled, goal=('table', *task.references))
         out.stage = 'plan'
         begin = time.perf_counter()
         plan = planner.plan(plan_request(cell, rendering, trace))
@@ -229,6 +255,13 @@ def run_episode(
             f'{c.waypoint} {c.kind.name} {1e3 * np.linalg.norm(c.offset):.0f} mm: {c.reason}'
             for c in plan.corrections
         ]
+        out.handled = _handled(scene, plan)
+        # What is handled may be touched by the jaws, what it is put on by it; nothing else.
+        monitor = ContactMonitor(
+            cell.world,
+            out.handled or None,
+            goal=('table', *task.references, *_under_end(trace, scene, rendering)),
+        )
         out.stage = 'execute'
         out.tracking_error_rad, path = execute(cell, plan, task.moved)
         out.stage = 'judge'
