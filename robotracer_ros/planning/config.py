@@ -51,6 +51,10 @@ class PlannerParameters:
     grip_squeeze_m: float = 0.040
     yaw_options_deg: tuple[float, ...] = (0, 45, -45, 90, -90, 135, -135, 180)
     max_grasps: int = 60
+    max_snap_m: float = 0.03
+    max_object_m: float = 0.22
+    max_object_height_m: float = 0.30
+    panel_thickness_m: float = 0.030
     detour_s: float = 2.0
     simplify_s: float = 0.08
     timeout_s: float = 15.0
@@ -83,6 +87,10 @@ class PlannerParameters:
         'grip_force_n': (1.0, 200.0),
         'grip_squeeze_m': (0.0, 0.05),
         'max_grasps': (1, 500),
+        'max_snap_m': (0.0, 0.2),
+        'max_object_m': (0.02, 1.0),
+        'max_object_height_m': (0.01, 1.0),
+        'panel_thickness_m': (0.0, 0.1),
         'detour_s': (0.05, 30.0),
         'simplify_s': (0.0, 5.0),
         'timeout_s': (0.1, 120.0),

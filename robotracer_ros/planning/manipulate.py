@@ -173,7 +173,12 @@ class Manipulation:
             PlanningTimeoutError: the time is over.
         """
         if not grasps:
-            raise NoGraspError('the object offers no grasp candidate', waypoint=0)
+            length, width, height = 1e3 * self._thing.extents
+            raise NoGraspError(
+                f'the object ({length:.0f} x {width:.0f} x {height:.0f} mm) offers no grasp '
+                f'candidate: jaws open to {1e3 * self._tools.arm.max_opening:.0f} mm',
+                waypoint=0,
+            )
         tried = [_Candidate(self, g) for g in grasps[: self._parameters.max_grasps]]
         try:
             for candidate, turn, detour in self._attempts(tried):

@@ -32,7 +32,7 @@ from robotracer_ros.planning.collision import (
     Rules,
 )
 from robotracer_ros.planning.config import RobotConfig
-from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct
+from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct, sensor_point
 from robotracer_ros.planning.follow import Solved, Tools
 from robotracer_ros.planning.ik import InverseKinematics, NumericIk, UrAnalyticIk
 from robotracer_ros.planning.manipulate import GraspPose, Manipulation
@@ -44,6 +44,7 @@ from robotracer_ros.planning.shape import object_shape
 from robotracer_ros.scene.base import OrientedBox, PlanningScene
 from robotracer_ros.scene.build import SceneParameters, build_scene
 from robotracer_ros.scene.grasp import GraspGenerator, Gripper, TopDownGrasps
+from robotracer_ros.scene.graspable import GraspLimits, demand_graspable, demand_near
 
 Matrix = NDArray[np.float64]
 
@@ -149,10 +150,27 @@ class OmplPlanner(Planner):
             self._scene,
             stamp_ns=request.trace.stamp_ns,
         )
+        self._demand_graspable(request, scene)
         seen = time.perf_counter()
         grasps = self._grasps(scene, start)
         times = {'scene': seen - begin, 'grasp': time.perf_counter() - seen}
         return self.plan_in(request, scene, grasps, times, lambda p: bool(mask(p[None])[0]))
+
+    def _demand_graspable(self, request: PlanRequest, scene: PlanningScene) -> None:
+        """Refuse what is not at the first trace point, is too large or may be fixed.
+
+        Raises:
+            ObjectNotFoundError, NoGraspError: names the size or distance, and the limit.
+        """
+        if scene.moved is None:
+            return
+        p = self._config.planner
+        limits = GraspLimits(
+            p.max_object_m, p.max_object_height_m, p.panel_thickness_m, p.max_snap_m
+        )
+        pixel = request.depth_camera.uv_to_pixels(request.trace.points[0, :2])
+        demand_near(scene.moved, pixel, sensor_point(request, 0)[0], limits.max_snap)
+        demand_graspable(scene.moved, request.depth, limits)
 
     def _grasps(self, scene: PlanningScene, start: Matrix) -> list[GraspPose]:
         """Return grasp candidates, best first, each in the way round first that the hand is nearer to."""
