@@ -19,12 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.bench.judge import Verdict, bottom_centre, judge
+from robotracer_ros.control.monitor import GraspMonitor, TrackingMonitor
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import sample_task
-from robotracer_ros.errors import GraspFailedError, ObjectDroppedError, RobotracerError
+from robotracer_ros.errors import GraspFailedError, RobotracerError
 from robotracer_ros.geometry.camera import UV_RANGE
 from robotracer_ros.geometry.trace import Trace
-from robotracer_ros.planning.base import Grip, Motion, Planner, PlanRequest, RobotState, TimedPlan
+from robotracer_ros.planning.base import (
+    Grip,
+    Motion,
+    Phase,
+    Planner,
+    PlanRequest,
+    RobotState,
+    TimedPlan,
+)
 from robotracer_ros.robot_description import ARM_JOINTS, GRIPPER_JOINT
 from robotracer_ros.sim.camera import Camera
 from robotracer_ros.sim.contacts import ContactMonitor
@@ -35,8 +44,11 @@ from robotracer_ros.sim.workcell import Workcell, WorkcellConfig
 
 #: an unintended contact counts beyond this force (N) or penetration (m)
 CONTACT_LIMITS = (5.0, 0.002)
-#: jaws closer than this (m) after closing hold nothing
-EMPTY_JAWS = 0.003
+#: the executor's limits, as its parameters have them: jaws that stop at least this far above what
+#: was commanded hold something; jaws that close by this much have lost it, metres
+MIN_OBJECT, MAX_CLOSING = 0.003, 0.004
+#: largest joint error while moving, and at the end of a motion, rad
+MAX_TRACKING, GOAL_TOLERANCE = 0.15, 0.02
 #: time for the arm to come to rest after a motion, seconds
 SETTLE_S = 0.15
 
@@ -139,43 +151,62 @@ def plan_request(cell: Workcell, rendering: Rendering, trace: Trace) -> PlanRequ
 
 
 def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray[np.float64]]:
-    """Carry out a plan in physics.
+    """Carry out a plan in physics, under the rules of the executor of :mod:`robotracer_ros.control`.
 
     Returns:
         Largest joint error (rad) and the path (T, 3) of the moved object's bottom centre.
 
     Raises:
-        GraspFailedError: the jaws closed on nothing.
+        GraspFailedError: the jaws closed on nothing, or on something of another width.
         ObjectDroppedError: the jaws closed further while carrying.
+        TrackingError: the arm met something and did not follow, or did not arrive.
         ControllerRefusedError: the controller does not accept a motion.
     """
     worst, path = 0.0, []
     scene = cell.world.scene()
-    held: float | None = None
-    for step in plan.steps:
+    grasp = GraspMonitor(MIN_OBJECT, MAX_CLOSING)
+    for index, step in enumerate(plan.steps):
         if isinstance(step, Grip):
             reached = _grip(cell, step)
-            if step.grasping and reached < EMPTY_JAWS:
-                raise GraspFailedError(
-                    f'the jaws closed to {1e3 * reached:.1f} mm: at least {1e3 * EMPTY_JAWS:.1f} mm expected'
-                )
-            held = reached if step.grasping else None
+            if not step.grasping:
+                grasp.released()
+                continue
+            try:
+                grasp.closed(step.opening, reached, step.width)
+            except GraspFailedError:
+                _back_off(cell, plan, index)
+                raise
             continue
+        tracking = TrackingMonitor(plan.joint_names, MAX_TRACKING)
+        arrival = TrackingMonitor(plan.joint_names, GOAL_TOLERANCE)
         cell.command_arm(_command(plan, step))
         begin = cell.time
-        while cell.time - begin < step.times[-1] + SETTLE_S:
-            cell.advance(0.02)
-            wanted = cell.arm.sample(cell.time)[0]
-            worst = max(
-                worst, float(np.abs(cell.joint_state().positions[: len(ARM_JOINTS)] - wanted).max())
-            )
-            path.append(bottom_centre(scene, moved, cell.world.object_poses()[moved]))
-            if held is not None and cell.world.gripper_opening < min(EMPTY_JAWS, 0.5 * held):
-                raise ObjectDroppedError(
-                    f'the jaws closed from {1e3 * held:.1f} mm to '
-                    f'{1e3 * cell.world.gripper_opening:.1f} mm in {step.phase.name}'
-                )
+        try:
+            while cell.time - begin < step.times[-1] + SETTLE_S:
+                cell.advance(0.02)
+                tracking.check(_arm(cell), cell.arm.sample(cell.time)[0])
+                path.append(bottom_centre(scene, moved, cell.world.object_poses()[moved]))
+                grasp.check(cell.world.gripper_opening)
+            arrival.check(_arm(cell), step.positions[-1])
+        except RobotracerError as e:
+            cell.arm.stop(cell.time)
+            raise type(e)(f'{step.phase.name}: {e}') from e
+        finally:
+            worst = max(worst, tracking.maximum)
     return worst, np.array(path)
+
+
+def _back_off(cell: Workcell, plan: TimedPlan, index: int) -> None:
+    """Open the jaws and go back the way the hand came in."""
+    _grip(cell, next(s for s in reversed(plan.steps[:index]) if isinstance(s, Grip)))
+    approach = plan.steps[index - 1]
+    if isinstance(approach, Motion) and approach.phase == Phase.GRASP:
+        cell.command_arm(_command(plan, approach.reversed()))
+        cell.advance(float(approach.times[-1]) + SETTLE_S)
+
+
+def _arm(cell: Workcell) -> NDArray[np.float64]:
+    return np.asarray(cell.joint_state().positions[: len(ARM_JOINTS)])
 
 
 def _command(plan: TimedPlan, m: Motion) -> TrajectoryCommand:
@@ -270,6 +301,8 @@ def run_episode(
         out.goal_offset_m, out.cause = verdict.goal_offset_m, verdict.reason
     except RobotracerError as e:
         out.error, out.cause = e.name, str(e)
+        if monitor is not None:
+            cell.advance(0.5)  # what was let go of, or is held by an arm that stopped, counts too
     finally:
         if monitor is not None:
             out.contacts = [v.describe() for v in monitor.beyond(*CONTACT_LIMITS)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from robotracer_ros.control.base import Controller, Execution, RobotPort, Tracking
 from robotracer_ros.control.monitor import GraspMonitor
-from robotracer_ros.errors import CancelledError, RobotracerError
+from robotracer_ros.errors import CancelledError, GraspFailedError, RobotracerError
 from robotracer_ros.planning.base import Grip, Motion, Phase, TimedPlan
 
 
@@ -83,6 +83,7 @@ class PlanExecutor:
         self._stop_error: RobotracerError | None = None
         self._execution: Execution | None = None
         self._step = 0
+        self._backwards = False
         self._tracked: list[Tracking] = []
         self._visited: deque[tuple[float, int, float]] = deque(maxlen=256)
         self.figures = ExecutionFigures()
@@ -113,7 +114,14 @@ class PlanExecutor:
         """Index of the step under way, and seconds into it on its own time axis."""
         with self._lock:
             step, execution = self._step, self._execution
-        return step, execution.time_s if execution is not None else 0.0
+        return step, self._on_plan(step, execution.time_s) if execution is not None else 0.0
+
+    def _on_plan(self, step: int, time_s: float) -> float:
+        """Return the time on the plan's step of a time of the motion under way, which may lead back."""
+        motion = self.plan.steps[step]
+        if self._backwards and isinstance(motion, Motion):
+            return float(motion.times[-1]) - time_s
+        return time_s
 
     def position_at(self, now_s: float) -> tuple[int, float]:
         """Return :attr:`position` as it was at a time of the robot's clock, such as the stamp of an image.
@@ -200,7 +208,7 @@ class PlanExecutor:
             while not execution.wait(self._tick_s):
                 if not self._stopped():
                     self._watch_grasp()
-                self._report(index, execution.time_s, execution.tracking_error)
+                self._report(index, self._on_plan(index, execution.time_s), execution.tracking_error)
         except BaseException:
             # Whoever fails here (a callback, the grasp check), the arm must not go on without us.
             execution.cancel()
@@ -212,7 +220,7 @@ class PlanExecutor:
                 self._execution = None
         self._conclude(execution)
         self._watch_grasp()
-        self._report(index, float(motion.times[-1]), execution.tracking_error)
+        self._report(index, self._on_plan(index, float(motion.times[-1])), execution.tracking_error)
 
     def _conclude(self, execution: Execution) -> None:
         try:
@@ -234,10 +242,36 @@ class PlanExecutor:
             self._check_stop()
             raise
         if grip.grasping:
-            self._grasp.closed(grip.opening, reached)
+            try:
+                self._grasp.closed(grip.opening, reached, grip.width)
+            except GraspFailedError as e:
+                self._back_off(index, e)
+                raise
             self.figures.grasp_opening = reached
         else:
             self._grasp.released()
+
+    def _back_off(self, index: int, failed: GraspFailedError) -> None:
+        """Open the jaws and go back the way the hand came in: closed around something that is not
+        what was planned for, or on nothing, they are of no use here.
+
+        Raises:
+            GraspFailedError: that did not work either; says why.
+        """
+        try:
+            for step in reversed(self.plan.steps[:index]):
+                if isinstance(step, Grip):
+                    self._controller.grip(step.opening, step.force, self._grip_timeout_s, self._stopped)
+                    break
+            approach = self.plan.steps[index - 1] if index else None
+            if isinstance(approach, Motion) and approach.phase == Phase.GRASP:
+                with self._lock:
+                    self._step, self._backwards = index - 1, True
+                self._move(index - 1, approach.reversed())
+        except RobotracerError as e:
+            if self._stop_error is not None:
+                raise self._stop_error from failed
+            raise GraspFailedError(f'{failed}; the hand could not back off: {e}', **failed.details) from e
 
     def _summarise(self, seconds: float) -> None:
         self.figures.execution_time_s = seconds

@@ -104,10 +104,12 @@ class GraspMonitor:
     Args:
         min_object_m: Jaws that stop at least this far above the commanded opening hold something.
         max_closing_m: Jaws that close this much further than at the grasp have lost it.
+        max_width_error_m: Jaws that stop this much wider than expected hold something else, or are jammed.
     """
 
-    def __init__(self, min_object_m: float, max_closing_m: float) -> None:
+    def __init__(self, min_object_m: float, max_closing_m: float, max_width_error_m: float = 0.015) -> None:
         self._min_object_m, self._max_closing_m = min_object_m, max_closing_m
+        self._max_width_error_m = max_width_error_m
         self._grasped: float | None = None
 
     @property
@@ -115,12 +117,23 @@ class GraspMonitor:
         """Whether a grasp was confirmed and not released since."""
         return self._grasped is not None
 
-    def closed(self, commanded: float, reached: float) -> None:
-        """Take the jaws' rest after closing. Raises GraspFailedError naming opening and limit."""
+    def closed(self, commanded: float, reached: float, width: float = math.nan) -> None:
+        """Take the jaws' rest after closing. Raises GraspFailedError naming opening and limit.
+
+        Args:
+            commanded: Opening that was asked for, metres.
+            reached: Where they came to rest.
+            width: What was expected between them, NaN when unknown.
+        """
         limit = max(commanded, 0.0) + self._min_object_m
         if reached < limit:
             raise GraspFailedError(f'the jaws closed to {reached * 1e3:.1f} mm, below the {limit * 1e3:.1f} mm at '
                                    'which they would hold something', opening=reached, limit=limit)
+        widest = width + self._max_width_error_m
+        if reached > widest:
+            raise GraspFailedError(f'the jaws stopped at {reached * 1e3:.1f} mm, above the {widest * 1e3:.1f} mm at '
+                                   f'which they would hold the {width * 1e3:.1f} mm that were seen', opening=reached,
+                                   limit=widest)
         self._grasped = reached
 
     def released(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import abc
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,15 +122,33 @@ class Motion:
     waypoints: NDArray[np.int64]
     carrying: bool = False
 
+    def reversed(self) -> Motion:
+        """Return the same way back in the same time: what was free on the way in is free on the way
+        out, and no limit is exceeded.
+        """
+        return replace(
+            self,
+            times=self.times[-1] - self.times[::-1],
+            positions=self.positions[::-1],
+            velocities=-self.velocities[::-1],
+            accelerations=self.accelerations[::-1],
+            tool=self.tool[::-1],
+            waypoints=self.waypoints[::-1],
+        )
+
 
 @dataclass(frozen=True)
 class Grip:
-    """Move the jaws to ``opening`` metres (full width) with at most ``force`` newtons, then go on."""
+    """Move the jaws to ``opening`` metres (full width) with at most ``force`` newtons, then go on.
+
+    ``width`` is what is expected between jaws that close on something, metres, NaN when unknown.
+    """
 
     phase: Phase
     opening: float
     force: float
     grasping: bool
+    width: float = float('nan')
 
 
 @dataclass(frozen=True)

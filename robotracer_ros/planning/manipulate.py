@@ -536,7 +536,8 @@ class _Candidate:
         approach, lift = prefix
         path = reach(m._tools, m._start, approach.path[0], self.checker('reach'))
         way = Stroke(Phase.REACH, m._tools.arm.tcp_path(path), np.full(len(path), -1), self.opening)
-        close = Grip(Phase.GRASP, max(0.0, self.closed - p.grip_squeeze_m), p.grip_force_n, True)
+        inside = max(0.0, self.closed - p.grip_squeeze_m)
+        close = Grip(Phase.GRASP, inside, p.grip_force_n, True, self.closed)
         steps: list[Solved | Grip] = [
             Grip(Phase.REACH, self.opening, p.grip_force_n, False),
             Solved(way, path, self.checker('reach')),

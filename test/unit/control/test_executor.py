@@ -82,6 +82,42 @@ def test_closing_on_nothing_fails_and_stays(robot, controller, plan):
     assert len(executor.figures.step_times_s) == 2 and executor.figures.tracking_max > 0
 
 
+@pytest.mark.parametrize(('width', 'reason'), [
+    (None, r'the jaws closed to 0\.0 mm, below the 3\.0 mm'),
+    (0.06, r'the jaws stopped at 60\.0 mm, above the 45\.0 mm'),
+])
+def test_a_failed_grasp_lets_go_and_goes_back_the_way_it_came(robot, controller, tools, width, reason):
+    robot.holding, robot.object_width = width is not None, width or 0.0
+    executor = PlanExecutor(controller, robot, tools.plan([
+        tools.grip(Phase.REACH, 0.07, 40.0, False),
+        tools.motion(A, B, 0.8, Phase.REACH),
+        tools.motion(B, C, 0.8, Phase.GRASP),
+        tools.grip(Phase.GRASP, 0.0, 40.0, True, 0.03),
+        tools.motion(C, B, 0.8, Phase.LIFT, carrying=True),
+    ]))
+    with pytest.raises(GraspFailedError, match=reason):
+        executor.run()
+    assert np.abs(robot.q - B).max() < 0.02  # where the approach began
+    assert robot.opening == pytest.approx(0.07, abs=1e-3)
+    assert executor.phase == Phase.GRASP
+
+
+def test_a_stop_while_backing_off_ends_with_the_reason_of_the_stop(robot, controller, tools):
+    executor = PlanExecutor(controller, robot, tools.plan([
+        tools.grip(Phase.REACH, 0.07, 40.0, False),
+        tools.motion(A, C, 1.5, Phase.GRASP),
+        tools.grip(Phase.GRASP, 0.0, 40.0, True),
+    ]))
+    thread, outcome = in_thread(executor)
+    robot.wait_until(lambda: robot.opening < 0.01)
+    robot.wait_until(lambda: np.abs(robot.v).max() > 0.1)
+    executor.cancel()
+    thread.join(20)
+    assert isinstance(outcome[0], CancelledError)
+    assert np.abs(robot.v).max() < 0.02
+    assert np.abs(robot.q - A).max() > 0.02 and np.abs(robot.q - C).max() > 0.02
+
+
 def test_losing_the_object_stops_the_arm(robot, controller, plan):
     robot.holding = True
     executor = PlanExecutor(controller, robot, plan)

@@ -51,7 +51,10 @@ def test_grasp_limits():
     monitor.check(0.0)  # nothing held, nothing to lose
     with pytest.raises(GraspFailedError, match=r'closed to 2\.0 mm, below the 3\.0 mm'):
         monitor.closed(-0.01, 0.002)
-    monitor.closed(0.03, 0.04)
+    with pytest.raises(GraspFailedError, match=r'stopped at 84\.8 mm, above the 73\.0 mm .* the 58\.0 mm'):
+        monitor.closed(0.018, 0.0848, 0.058)
+    assert not monitor.holding
+    monitor.closed(0.03, 0.04, 0.03)
     monitor.check(0.037)
     with pytest.raises(ObjectDroppedError, match=r'from 40\.0 mm to 35\.0 mm while carrying, limit 36\.0 mm'):
         monitor.check(0.035)
