@@ -44,6 +44,7 @@ class PlannerParameters:
     hold_height_m: float = 0.05
     max_sensor_m: float = 0.20
     max_push_m: float = 0.10
+    max_place_shift_m: float = 0.04
     snap_support_m: float = 0.012
     open_extra_m: float = 0.030
     release_extra_m: float = 0.024
@@ -81,6 +82,7 @@ class PlannerParameters:
         'hold_height_m': (0.01, 0.5),
         'max_sensor_m': (0.01, 2.0),
         'max_push_m': (0.0, 0.5),
+        'max_place_shift_m': (0.0, 0.2),
         'snap_support_m': (0.0, 0.05),
         'open_extra_m': (0.002, 0.1),
         'release_extra_m': (0.002, 0.1),

@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from robotracer_ros import robot_description
 from robotracer_ros.errors import (
     InvalidParameterError,
+    NoGraspError,
     NoJointStateError,
     ObjectNotFoundError,
+    PathInCollisionError,
     StartInCollisionError,
+    UnreachableError,
 )
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import TraceKind
 from robotracer_ros.geometry.transforms import make_transform
 from robotracer_ros.planning import free_tool
 from robotracer_ros.planning.assemble import assemble
-from robotracer_ros.planning.base import Planner, PlanRequest, TimedPlan
+from robotracer_ros.planning.base import Phase, Planner, PlanRequest, TimedPlan
 from robotracer_ros.planning.collision import (
     Body,
     CollisionScene,
@@ -35,7 +38,8 @@ from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct, sensor_point
 from robotracer_ros.planning.follow import Solved, Tools
 from robotracer_ros.planning.ik import InverseKinematics, NumericIk, UrAnalyticIk
-from robotracer_ros.planning.manipulate import GraspPose, Manipulation
+from robotracer_ros.planning.manipulate import GraspPose, Manipulation, Solution
+from robotracer_ros.planning.nearby import nearby_places
 from robotracer_ros.planning.recheck import Watched, remaining_clearance
 from robotracer_ros.planning.robot import ArmModel
 from robotracer_ros.planning.segments import goal_centre, placed_box
@@ -49,6 +53,8 @@ from robotracer_ros.scene.graspable import GraspLimits, demand_graspable, demand
 Matrix = NDArray[np.float64]
 
 HAND_LINKS = ('gripper_base_link', *robot_description.GRIPPER_CONTACT_LINKS)
+#: places with room for the object that are searched for a way to put it there
+NEARBY_SEARCHES = 6
 #: a parallel gripper is the same turned by half about its approach axis
 HALF_TURN = make_transform(np.diag([-1.0, -1.0, 1.0]))
 #: the hand around the tool centre point, jaws closed: fingers and housing, as (centre offset, half
@@ -222,8 +228,14 @@ class OmplPlanner(Planner):
         final = Rules(p.check_margin_m, 0.5 * p.contact_margin_m, 0.5 * p.self_margin_m)
         if objects:
             assert scene.moved is not None
-            search = Manipulation(tools, space, rules, trace, scene.moved, start)
-            solution = search.solve(grasps, request.allow_partial)
+            moved = scene.moved
+            search, solution, trace = self._manipulate(
+                lambda t: Manipulation(tools, space, rules, t, moved, start),
+                trace,
+                scene,
+                grasps,
+                request.allow_partial,
+            )
             steps, failed, carried = solution.steps, solution.failed, solution.carried
             corners, centre, turn = search.corners, carried.pose[:3, 3], solution.turn
         else:
@@ -262,6 +274,44 @@ class OmplPlanner(Planner):
         while len(self._plans) > 4:
             self._plans.popitem(last=False)
         return plan
+
+    def _manipulate(
+        self,
+        search: Callable[[CorrectedTrace], Manipulation],
+        trace: CorrectedTrace,
+        scene: PlanningScene,
+        grasps: Sequence[GraspPose],
+        allow_partial: bool,
+    ) -> tuple[Manipulation, Solution, CorrectedTrace]:
+        """Solve a pick and place; where there is no room at the place, take the nearest with room.
+
+        Raises:
+            PlanningError: of the place that the trace ends at.
+        """
+        plain = search(trace)
+        solution, problem = None, None
+        try:
+            solution = plain.solve(grasps, allow_partial)
+            problem = solution.failed
+        except (PathInCollisionError, UnreachableError) as e:
+            problem = e
+        if problem is not None and problem.details.get('phase') == Phase.PLACE.name:
+            p, tries = self._config.planner, 0
+            for near in nearby_places(trace, scene, self._config.workspace, p.max_place_shift_m):
+                beside = search(near)
+                if beside.goal_blocked(0.0) is not None:
+                    continue
+                tries += 1
+                if tries > NEARBY_SEARCHES:
+                    break
+                try:
+                    return beside, beside.solve(grasps, False), near
+                except (PathInCollisionError, UnreachableError, NoGraspError):
+                    continue
+        if solution is None:
+            assert problem is not None
+            raise problem
+        return plain, solution, trace
 
     def clearance(
         self,

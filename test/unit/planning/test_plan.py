@@ -243,6 +243,25 @@ def test_blocked_place_names_waypoint_pair_and_distance(planner):
     )
 
 
+def test_place_without_room_moves_beside_by_a_stated_bound(planner):
+    """A wall reaches 2 cm into where the object is to stand: it stands 2 cm further."""
+    wall = axis_box(GOAL[0], GOAL[1] + 0.025 + 0.06, (0.3, 0.12, 0.08))
+    path = pick_and_place(THING, GOAL)
+    p = plan(planner, path, obstacles=[wall])
+    moved = [c for c in p.corrections if 'where there is room' in c.reason]
+    assert len(moved) == 1 and moved[0].waypoint == len(path) - 1
+    shift = moved[0].offset
+    assert shift[2] == 0.0 and shift[1] < -0.005 and np.linalg.norm(shift) <= 0.04 + 1e-9
+    end = next(s for s in p.steps if isinstance(s, Motion) and s.phase == Phase.PLACE)
+    assert end.tool[-1, 1, 3] == pytest.approx(GOAL[1] + shift[1], abs=0.015)
+
+    strict = OmplPlanner(max_place_shift_m=0.0)
+    strict.load()
+    with pytest.raises(PathInCollisionError, match='PLACE') as e:
+        plan(strict, path, obstacles=[wall])
+    assert e.value.waypoint == len(path) - 1
+
+
 def test_timeout_is_reported_with_the_last_obstacle():
     hurried = OmplPlanner(timeout_s=0.1, detour_s=0.3)
     hurried.load()
