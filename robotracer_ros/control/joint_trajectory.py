@@ -4,6 +4,8 @@
 
 Every 80 ms a short trajectory goes out: the next 0.2 s of the checked motion, then a braking tail along the same path.
 When this process dies, the newest message brings the arm to rest; when a goal is cancelled, the tail goes out at once.
+Nothing is sent unless a fresh joint state shows the arm where the message begins: an arm that missed messages has
+braked, and the motion goes on from there.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ Array = NDArray[np.float64]
 _BLEND_S = 0.3
 #: offsets below this are rounding, rad
 _NO_OFFSET = 1e-6
+#: a motion begins at rest: an arm whose joints are faster than this does not, rad/s
+_START_VELOCITY = 0.1
 
 
 class JointTrajectoryController(Controller):
@@ -65,6 +69,8 @@ class JointTrajectoryController(Controller):
         goal_timeout_s: Time to come within the goal tolerance and to rest.
         max_tracking_error: Largest joint error while moving, rad.
         max_state_age_s: Oldest joint state that counts while moving, seconds.
+        send_max_age_s: Oldest joint state that a message is sent on, seconds; without a newer one the arm brakes by
+            itself.
         max_silence_s: Longest wall time without a joint state.
         rest_velocity: Joints slower than this rest, rad/s.
         connect_timeout_s: Time to wait for the first joint state.
@@ -76,8 +82,8 @@ class JointTrajectoryController(Controller):
     def __init__(self, period_s: float = 0.08, lead_s: float = 0.2, brake_s: float = 0.2, latency_s: float = 0.02,
                  tick_s: float = 0.02, step_s: float = 0.025, max_velocity: float = 3.0, max_acceleration: float = 12.0,
                  start_tolerance: float = 0.03, goal_tolerance: float = 0.02, goal_timeout_s: float = 2.0,
-                 max_tracking_error: float = 0.15, max_state_age_s: float = 0.5, max_silence_s: float = 1.5,
-                 rest_velocity: float = 0.02, connect_timeout_s: float = 5.0) -> None:
+                 max_tracking_error: float = 0.15, max_state_age_s: float = 0.5, send_max_age_s: float = 0.1,
+                 max_silence_s: float = 1.5, rest_velocity: float = 0.02, connect_timeout_s: float = 5.0) -> None:
         options = {k: v for k, v in locals().items() if k != 'self' and isinstance(v, (int, float))}
         for name, value in options.items():
             if not (np.isfinite(value) and value > 0) and not (name == 'latency_s' and value == 0):
@@ -92,6 +98,7 @@ class JointTrajectoryController(Controller):
         self.start_tolerance, self.goal_tolerance = start_tolerance, goal_tolerance
         self.goal_timeout_s, self.max_tracking_error = goal_timeout_s, max_tracking_error
         self.max_state_age_s, self.max_silence_s = max_state_age_s, max_silence_s
+        self.send_max_age_s = send_max_age_s
         self.rest_velocity, self.connect_timeout_s = rest_velocity, connect_timeout_s
         self._port: RobotPort | None = None
         self._lock = threading.Lock()
@@ -124,7 +131,8 @@ class JointTrajectoryController(Controller):
         """Start a motion.
 
         Raises:
-            ControllerRefusedError: not connected, no valid motion, an unknown joint, or a robot that is elsewhere.
+            ControllerRefusedError: not connected, no valid motion, an unknown joint, or a robot that is elsewhere or
+                still moves.
             ControllerLostError: no fresh joint state.
             BusyError: a motion is running.
         """
@@ -133,15 +141,15 @@ class JointTrajectoryController(Controller):
             if self._run is not None and not self._run.wait(0.0):
                 raise BusyError(f'a {self._run.phase_name} motion is running: cancel it or wait for its end')
             curve = MotionCurve(motion)
-            feedback = FeedbackMonitor(self.max_state_age_s, self.max_silence_s)
-            state = feedback.check(port.joint_state(), port.now_s())
-            offset = self._start_offset(names, motion, ordered(state, names))
             rate = stoppable_rate(curve, self.brake_s, self.max_velocity, self.max_acceleration)
             if rate < 1.0:
                 need, joint, tau = brake_load(curve, 1.0, self.brake_s, self.max_velocity, self.max_acceleration)
                 _log.warning('%s motion is run at %.0f %% speed: braking %s from t = %.2f s within %.2f s would take '
                              '%.2f times its limits', motion.phase.name, 100 * rate, names[joint], tau, self.brake_s,
                              need)
+            # Last of all, so that nothing lies between this look at the robot and the first message.
+            state = self._resting_state(port, names, motion)
+            offset = self._start_offset(names, motion, ordered(state, names))
             stream = Stream(curve, port.now_s(), rate=rate, lead_s=self.lead_s, brake_s=self.brake_s,
                             latency_s=self.latency_s, step_s=self.step_s, offset=offset, blend_s=_BLEND_S)
             self._run = StreamedMotion(self, port, names, stream, rate)
@@ -168,23 +176,44 @@ class JointTrajectoryController(Controller):
         state = port.joint_state()
         if state is None or state.velocities is None or run is None:
             return
-        if port.now_s() - state.stamp_ns * 1e-9 > self.max_state_age_s:
+        now = port.now_s()
+        age = now - state.stamp_ns * 1e-9
+        if age > self.send_max_age_s:
             return  # where it was then says nothing; what it was sent last ends at rest
         velocity = velocities(state, run.names)
         if np.abs(velocity).max() <= self.rest_velocity:
             return
-        now = port.now_s()
         tau, rate, slope = Piece(0.0, self.brake_s, 0.0, 1.0, 0.0).at(np.linspace(0.0, self.brake_s, 9))
         rate[-1], slope[-1] = 0.0, 0.0
         port.send_trajectory(run.names, now, np.linspace(0.0, self.brake_s, 9),
-                             ordered(state, run.names) + np.outer(tau, velocity), np.outer(rate, velocity),
-                             np.outer(slope, velocity))
+                             ordered(state, run.names) + np.outer(tau + max(age, 0.0), velocity),
+                             np.outer(rate, velocity), np.outer(slope, velocity))
         self._commanded = {}
 
     def _connected(self) -> RobotPort:
         if self._port is None:
             raise ControllerRefusedError('the joint_trajectory controller is not connected to a robot')
         return self._port
+
+    def _resting_state(self, port: RobotPort, names: tuple[str, ...], motion: Motion) -> RobotState:
+        """Return a joint state young enough to send on, of an arm at rest; wait a little for one."""
+        feedback = FeedbackMonitor(self.max_state_age_s, self.max_silence_s)
+        begin = port.now_s()
+        while True:
+            now = port.now_s()
+            state = feedback.check(port.joint_state(), now)
+            ordered(state, names)  # all joints are there
+            age = now - state.stamp_ns * 1e-9
+            speed = 0.0 if state.velocities is None else float(np.abs(velocities(state, names)).max())
+            if age <= self.send_max_age_s and speed <= _START_VELOCITY:
+                return state
+            if now - begin > self.max_silence_s:
+                if age > self.send_max_age_s:
+                    raise too_old(age, self.send_max_age_s, now - begin)
+                raise ControllerRefusedError(
+                    f'{motion.phase.name} motion: the arm still moves at {speed:.4f} rad/s after {now - begin:.2f} s, '
+                    f'limit {_START_VELOCITY} rad/s', speed=speed)
+            port.sleep(self.tick_s)
 
     def _start_offset(self, names: tuple[str, ...], motion: Motion, measured: Array) -> Array | None:
         start = motion.positions[0]
@@ -206,6 +235,12 @@ class JointTrajectoryController(Controller):
     def remember(self, names: tuple[str, ...], message: Message) -> None:
         """Keep where the newest message ends: the arm's controller holds that afterwards."""
         self._commanded = dict(zip(names, message.positions[-1].tolist(), strict=True))
+
+
+def too_old(age: float, limit: float, seconds: float) -> ControllerLostError:
+    """Return the error of joint states that come, but always too late to send anything on."""
+    return ControllerLostError(f'nothing could be sent for {seconds:.2f} s: the newest joint state is {age:.3f} s old, '
+                               f'limit {limit:.3f} s', age_s=age)
 
 
 def ordered(state: RobotState, names: tuple[str, ...]) -> Array:
@@ -244,6 +279,8 @@ class StreamedMotion(Execution):
         self._arrived: float | None = None
         self._previous: tuple[int, Array] | None = None
         self._resting = False
+        #: since when the arm has been following a message other than the newest, and which
+        self._astray: tuple[float, int] | None = None
         self._thread = threading.Thread(target=self._loop, name=f'stream {self.phase_name}', daemon=True)
 
     @property
@@ -330,29 +367,59 @@ class StreamedMotion(Execution):
                 return self._settle_stopped(now)
             if self._stream.arrived(now):
                 return self._settle_arrived(now, ordered(state, self.names))
-            if now >= self._sent + self._c.period_s - self._c.tick_s / 2:
+            self._arrived = None
+            if now >= self._sent + self._c.period_s - self._c.tick_s / 2 and self._may_send(state, now):
                 self._send(now)
             return False
+
+    def _may_send(self, state: RobotState, now: float) -> bool:
+        """Say whether the arm is known to be where the next message begins."""
+        age = now - state.stamp_ns * 1e-9
+        if age > self._c.send_max_age_s:
+            if now - self._sent > self._c.max_silence_s and self._error is None:
+                self._error = too_old(age, self._c.send_max_age_s, now - self._sent)
+                self._stop()
+            return False
+        return self._astray is None
 
     def _observe(self, state: RobotState) -> None:
         if state.stamp_ns == self._seen_ns:
             return
         self._seen_ns = state.stamp_ns
         q = ordered(state, self.names)
+        v: Array | None = None
         if state.velocities is not None:
-            speed = float(np.abs(velocities(state, self.names)).max())
+            v = velocities(state, self.names)
         elif self._previous is not None and state.stamp_ns > self._previous[0]:
-            speed = float(np.abs(q - self._previous[1]).max() / ((state.stamp_ns - self._previous[0]) * 1e-9))
-        else:
-            speed = np.inf
+            v = (q - self._previous[1]) / ((state.stamp_ns - self._previous[0]) * 1e-9)
         self._previous = (state.stamp_ns, q)
-        self._resting = speed <= self._c.rest_velocity
+        self._resting = v is not None and float(np.abs(v).max()) <= self._c.rest_velocity
+        if v is not None and self._follows_another(state.stamp_ns * 1e-9, q, v):
+            return
         desired, _ = self._stream.desired(state.stamp_ns * 1e-9)
         try:
             self._tracking.check(q, desired)
         except TrackingError:
             if not self._stream.stopping:
                 raise
+
+    def _follows_another(self, stamp: float, q: Array, v: Array) -> bool:
+        """Notice an arm that missed messages, and go on from where the one that it heard last has it.
+
+        What is still on its way gets the time to arrive: nothing is sent meanwhile.
+        """
+        which = self._stream.followed(stamp, q, v, min(self._c.start_tolerance, self._c.goal_tolerance))
+        if which is None:
+            self._astray = None
+            return False
+        if self._astray is None or self._astray[1] != which:
+            self._astray = (stamp, which)
+        elif stamp - self._astray[0] >= 2 * self._c.latency_s:
+            self._astray = None
+            self._stream.rejoin(which)
+            _log.warning('the arm missed messages of the %s motion: it goes on from %.2f s', self.phase_name,
+                         self._stream.tau(self._port.now_s()))
+        return True
 
     def _settle_stopped(self, now: float) -> bool:
         late = now - self._stream.rest_time
@@ -380,7 +447,12 @@ class StreamedMotion(Execution):
         return False
 
     def _stop(self) -> None:
-        self._transmit(self._stream.stop(self._port.now_s()))
+        now = self._port.now_s()
+        # An arm that brakes already needs no message; if it did not hear that one, another would not fit.
+        needless = self._stream.braking(now)
+        message = self._stream.stop(now)
+        if not needless:
+            self._transmit(message)
 
     def _send(self, now: float) -> None:
         self._transmit(self._stream.next(now))

@@ -25,6 +25,12 @@ Array = NDArray[np.float64]
 
 #: a motion's first and last velocity may differ from zero by this much, rad/s
 REST_VELOCITY = 1e-3
+#: messages remembered: more than any robot can be behind
+_REMEMBERED = 64
+#: weight of a velocity difference beside a position difference when telling which message is followed, seconds
+_VELOCITY_WEIGHT_S = 0.1
+#: another message explains a measurement only when it does so this many times better than the newest
+_CLEARLY = 3.0
 
 
 class MotionCurve:
@@ -226,6 +232,10 @@ def stoppable_rate(curve: MotionCurve, brake_s: float, velocity: ArrayLike, acce
     return low
 
 
+def _standing(start: float) -> Schedule:
+    return Schedule([Piece(start, 1e-3, 0.0, 0.0, 0.0)])
+
+
 @dataclass(frozen=True)
 class Message:
     """A trajectory to send: ``times`` (T,) count from ``start``; the arrays are (T, J); the last point rests."""
@@ -260,7 +270,8 @@ class Stream:
         self._latency_s, self._step_s, self._blend_s = latency_s, step_s, blend_s
         self._start = start
         self._offset = None if offset is None or not np.any(offset) else np.asarray(offset, dtype=float)
-        self._history: list[Schedule] = []
+        # Before any message is heard the robot rests at the start.
+        self._history: list[Schedule] = [_standing(start)]
         self._stopping = False
         #: times at which a message came so late that the robot was braking already
         self.stalls = 0
@@ -270,7 +281,7 @@ class Stream:
         tau, rate = self._state(now)
         if self._stopping:
             return self._message(now)
-        if self._history and tau < self.curve.duration and now >= self._history[-1].pieces[-1].start:
+        if self._sent_any and tau < self.curve.duration and self.braking(now):
             self.stalls += 1
         self._add(cruise_then_brake(now, tau, rate, cruise_rate=self._rate, cruise_s=self._lead_s,
                                     brake_s=self._brake_s))
@@ -281,10 +292,9 @@ class Stream:
         if not self._stopping:
             self._stopping = True
             tau, rate = self._state(now)
-            braking = self._history and now >= self._history[-1].pieces[-1].start
-            if not self._history:
-                self._add(Schedule([Piece(now, 1e-3, 0.0, 0.0, 0.0)]))
-            elif not braking:
+            if not self._sent_any:
+                self._add(_standing(now))
+            elif not self.braking(now):
                 wait_s = min(self._latency_s, self._history[-1].pieces[-1].start - now)
                 self._add(cruise_then_brake(now, tau, rate, cruise_rate=max(rate, 1e-9), cruise_s=wait_s,
                                             brake_s=self._brake_s))
@@ -294,7 +304,46 @@ class Stream:
     def rest_time(self) -> float:
         """When the robot rests, if nothing more is sent."""
         blend = self._start + self._blend_s if self._offset is not None else self._start
-        return max(self._history[-1].end, blend) if self._history else self._start
+        return max(self._history[-1].end, blend)
+
+    def braking(self, now: float) -> bool:
+        """Return whether the newest message has the robot brake, or rest, at a time."""
+        return now >= self._history[-1].pieces[-1].start
+
+    def followed(self, t: float, q: ArrayLike, v: ArrayLike, tolerance: float) -> int | None:
+        """Tell which message a robot follows that is not where the newest ones have it.
+
+        Messages may be late or lost on their way. The robot then does what the last one that it heard says, which is
+        to brake on the path, while the newest ones go on: what is sent next would begin away from the robot.
+
+        Args:
+            t: Time of the measurement.
+            q: Measured positions (J,).
+            v: Measured velocities (J,).
+            tolerance: Positions closer than this to the desired ones ask no question, rad.
+
+        Returns:
+            What :meth:`rejoin` takes, or None when no older message explains the measurement clearly better.
+        """
+        sent = [s for s in self._history if s.start <= t]
+        if len(sent) < 2:
+            return None
+        measured = np.asarray(q, dtype=float), np.asarray(v, dtype=float)
+        errors = []
+        for schedule in sent:
+            position, velocity, _ = self._sample(schedule, np.array([t]))
+            errors.append((float(np.abs(measured[0] - position[0]).max()),
+                           float(np.abs(measured[1] - velocity[0]).max()) * _VELOCITY_WEIGHT_S))
+        if errors[-1][0] <= tolerance:
+            return None
+        totals = [sum(e) for e in errors]
+        best = min(range(len(totals) - 1), key=lambda i: (totals[i], -i))
+        return best if totals[best] * _CLEARLY < totals[-1] else None
+
+    def rejoin(self, index: int) -> None:
+        """Go on from where an older message has the robot, as :meth:`followed` tells; newer ones count as unheard."""
+        del self._history[index + 1:]
+        self.stalls += 1
 
     @property
     def stopping(self) -> bool:
@@ -320,12 +369,14 @@ class Stream:
         for schedule in reversed(self._history):
             if schedule.start <= t:
                 return schedule
-        if not self._history:
-            return Schedule([Piece(self._start, 1e-3, 0.0, 0.0, 0.0)])
         return self._history[0]
 
+    @property
+    def _sent_any(self) -> bool:
+        return self._history[-1].tau_end > 0.0
+
     def _state(self, t: float) -> tuple[float, float]:
-        if not self._history:
+        if not self._sent_any:
             # The motion rests at its start, so full rate is no jump.
             return 0.0, self._rate
         tau, rate, _ = self._at(t).at(t)
@@ -333,7 +384,7 @@ class Stream:
 
     def _add(self, schedule: Schedule) -> None:
         self._history.append(schedule)
-        del self._history[:-64]
+        del self._history[:-_REMEMBERED]
 
     def _sample(self, schedule: Schedule, t: Array) -> tuple[Array, Array, Array]:
         q, v, a = scaled(self.curve, schedule, t)

@@ -3,11 +3,14 @@
 """A robot and a camera on real topics, the planner node as a process of its own, and a client.
 
 The arm is the simulator's joint trajectory controller over a first-order lag; its clock is the wall
-clock. Tests read what the arm did from ``robot.history``, stamped by the robot itself.
+clock. Tests read what the arm did from ``robot.history``, stamped by the robot itself and as dense
+on a starved machine as on an idle one: what a process does not get to compute in time it computes
+later.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -51,10 +54,12 @@ HOME = np.array([0.0, -1.9, 1.7, -1.4, -1.57, 0.0])
 CAMERA = CameraModel(32, 24, 30.0, 30.0, 15.5, 11.5)
 FRAME = 'camera_color_optical_frame'
 REST = 0.02
+#: a message that needed longer than this counts as late: the controller promises nothing for it
+LATE_S = 0.1
 PLUGINS = Path(__file__).parent / 'planner_plugins'
 
 
-def wait_for(condition, timeout=30.0, what='condition'):
+def wait_for(condition, timeout=90.0, what='condition'):
     """Wait for something that must come; a limit only so that a failure ends."""
     end = time.monotonic() + timeout
     while not condition():
@@ -80,9 +85,11 @@ class RobotNode(Node):
         self.drop_velocity = False
         self.stuck = None
         self.depth_m = 1.0
-        self.history, self.refused, self.received, self.last_start = [], [], 0, 0.0
+        self.history, self.refused, self.received = [], [], 0
+        self.last_start = self.last_heard = self.last_duration = 0.0
         self.lock = threading.Lock()
-        reliable = make_qos('reliable', depth=1)
+        # Deep, so that late messages are seen to be late and not lost without a trace.
+        reliable = make_qos('reliable', depth=20)
         sensor = make_qos('best_effort', depth=5)
         self.create_subscription(
             JointTrajectory, 'scaled_joint_trajectory_controller/joint_trajectory', self.on_arm,
@@ -106,24 +113,25 @@ class RobotNode(Node):
             TrajectoryPoint(duration_to_s(p.time_from_start), p.positions, p.velocities,
                             p.accelerations) for p in msg.points), start or None)
         with self.lock:
+            now = self.now()
+            self.advance(now)
             self.received += 1
-            self.last_start = start
+            self.last_start, self.last_heard = start, now
+            self.last_duration = command.points[-1].time
             try:
-                self.controller.accept(command, self.now())
+                self.controller.accept(command, now)
             except ControllerRefusedError as e:
-                self.refused.append(str(e))
+                self.refused.append((now - start, str(e)))
 
     def on_gripper(self, msg):
         assert msg.joint_names == [GRIPPER_JOINT]
         self.jaw_command = 2 * msg.points[-1].positions[0]
 
-    def step(self):
-        with self.lock:
-            now = self.now()
-            dt, self.last = now - self.last, now
-            if dt <= 0:
-                return
-            target, _, _ = self.controller.sample(now)
+    def advance(self, now):
+        """Move on to now in small steps, however long ago the last one was; the lock is held."""
+        while (dt := min(now - self.last, 0.02)) > 1e-6:
+            self.last += dt
+            target, _, _ = self.controller.sample(self.last)
             before = self.q
             self.q = before + (target - before) * (1 - np.exp(-dt / 0.02))
             if self.stuck is not None:
@@ -134,7 +142,12 @@ class RobotNode(Node):
                 jaw = self.object_width
             self.opening += float(np.clip(jaw - self.opening, -self.jaw_speed * dt,
                                           self.jaw_speed * dt))
-            self.history.append((now, self.q.copy(), self.v.copy()))
+            self.history.append((self.last, self.q.copy(), self.v.copy()))
+
+    def step(self):
+        with self.lock:
+            now = self.now()
+            self.advance(now)
         if self.joint_states_on:
             msg = JointState(name=[*ARM_JOINTS, GRIPPER_JOINT])
             msg.header.stamp = rclpy.time.Time(nanoseconds=round(now * 1e9)).to_msg()
@@ -162,12 +175,24 @@ class RobotNode(Node):
         return max(0.0, max(moving, default=t) - t)
 
     def stop_time(self, asked):
-        """Seconds from the newest message, the brake, until the arm rests.
+        """Seconds from hearing the newest message, the brake, until the arm rests.
 
-        Counted from its stamp and not from the request: how long a request takes to a process that a
-        busy machine does not schedule says nothing about the brake.
+        Counted from there and not from the request: how long requests and messages take to processes
+        that a busy machine does not schedule says nothing about the brake.
         """
-        return self.rest_after(max(asked, self.last_start))
+        return self.rest_after(max(asked, self.last_heard))
+
+    def check_stop(self, asked):
+        """Check how the arm came to rest; return whether that was by a brake message.
+
+        A process that was not scheduled for a while comes to act when the arm brakes by itself, and
+        then sends none: no fault, but nothing is measured and the test tries again.
+        """
+        assert self.rest_after(max(asked, self.last_start)) < 0.5
+        if self.last_duration > 0.3:  # cruise and brake: not sent to stop the arm
+            return False
+        assert self.stop_time(asked) < 0.3
+        return True
 
     def moved_since(self, t):
         """Largest joint travel since t, rad."""
@@ -176,19 +201,24 @@ class RobotNode(Node):
         return float(np.ptp(q, axis=0).max()) if len(q) else 0.0
 
     def unfit(self):
-        """Messages that did not fit; one that was overtaken by time on a starved machine is no fault."""
-        return [r for r in self.refused if 'must end in the future' not in r]
+        """Messages that came in time and did not fit; a starved machine delivers late ones, too."""
+        return [text for delay, text in self.refused if delay < LATE_S]
 
     def reset(self):
-        """Bring the arm home by hand and undo everything that a test has broken."""
+        """Bring the arm home by hand and undo everything that a test has broken.
+
+        What the last test set in motion, and what is still on its way, comes to its end first.
+        """
+        wait_for(lambda: not self.controller.active and self.now() > self.last_start + 0.5
+                 and self.speed() < REST, what='an arm that nobody commands any more')
         with self.lock:
             self.controller.reset(HOME)
+            self.refused.clear()
             self.q, self.v = HOME.copy(), np.zeros(len(HOME))
             self.opening = self.jaw_command = 0.08
             self.history.clear()
         self.holding = self.joint_states_on = self.depth_on = True
         self.stuck, self.depth_m, self.jaw_speed = None, 1.0, 0.25
-        time.sleep(0.2)  # the planner node must have heard the jump home
 
 
 class PerceptionNode(Node):
@@ -235,6 +265,7 @@ class PlannerProcess:
             'trace_timeout_s': 10.0,
             # The machine that runs this test may be busy with other things.
             'controller.joint_trajectory.max_state_age_s': 1.0, 'robot.max_state_age_s': 1.0,
+            'controller.joint_trajectory.max_silence_s': 10.0,
             'depth.max_age_s': 1.5, 'recheck.max_gap_s': 2.0,
             'tf.extrinsics': [f'base_link {FRAME} 0.5 0 1 0 1 0 0'], **(parameters or {})}
         arguments = []
@@ -256,7 +287,7 @@ class PlannerProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(20.0)
+            return self.process.wait(60.0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -286,7 +317,7 @@ class Goal:
         self.response = future.result()
         self._done.set()
 
-    def wait(self, timeout=40.0):
+    def wait(self, timeout=90.0):
         assert self._done.wait(timeout), 'the goal did not end'
         return self.response.result
 
@@ -339,14 +370,27 @@ class Rig:
 
     def wait_ready(self):
         """Wait until the planner node answers a plan-only goal: it is active and hears everything."""
-        assert self.follow_client.wait_for_server(30.0)
-        assert self.instruct_client.wait_for_server(30.0)
+        assert self.follow_client.wait_for_server(90.0)
+        assert self.instruct_client.wait_for_server(90.0)
+        patience = itertools.accumulate(itertools.repeat(2.0))
 
         def ready():
-            # A killed predecessor stays in the graph for a while and takes goals to its grave.
+            # A killed predecessor stays in the graph for a while and takes goals to its grave; a
+            # starved machine needs its time for each.
             goal = self.follow(plan_only=True)
-            return goal.ends(2.0) and goal.response.result.error_code == 0
+            return goal.ends(next(patience)) and goal.response.result.error_code == 0
         wait_for(ready, what='a ready planner')
+
+    def home(self):
+        """Bring the arm home by hand and wait until the planner node plans from there."""
+        self.robot.reset()
+
+        def heard():
+            result = self.follow(plan_only=True).wait()
+            return result.error_code == 0 and np.allclose(
+                result.trajectory.points[0].positions, HOME, atol=1e-3)
+        wait_for(heard, what='a planner node that works and has heard of the jump home')
+        self.robot.history.clear()
 
     def trace(self, **options):
         return make_trace(self.robot.get_clock().now().nanoseconds, **options)
@@ -371,7 +415,7 @@ class Rig:
         return self.call(self.changer, ChangeState.Request(
             transition=Transition(id=number))).success
 
-    def call(self, client, request, timeout=30.0):
+    def call(self, client, request, timeout=90.0):
         assert client.wait_for_service(timeout)
         done = threading.Event()
         future = client.call_async(request)

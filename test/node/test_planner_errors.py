@@ -40,10 +40,8 @@ def planner(rig, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def clean(rig, planner):
-    rig.robot.reset()
     rig.perception.error, rig.perception.delay_s = (0, ''), 0.0
-    wait_for(lambda: rig.follow(plan_only=True).wait().error_code == 0, what='a planner node that works')
-    rig.robot.history.clear()
+    rig.home()
     yield
     assert rig.robot.unfit() == []
 

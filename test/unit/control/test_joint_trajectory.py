@@ -111,6 +111,77 @@ def test_late_messages_stall_the_arm_but_not_the_motion(tools, robot, controller
     assert run.tracking.stalls >= 1
 
 
+def commanded_jump(robot):
+    """Largest step of what the arm's controller commands, rad; at 4 ms a motion of the tests takes 0.005."""
+    commanded = np.array([h for t, _, _, h in robot.history if t >= robot.messages[0][0]])
+    return float(np.abs(np.diff(commanded, axis=0)).max())
+
+
+@pytest.mark.parametrize('begin', [0.02, 0.5, 1.0], ids=['first', 'middle', 'last'])
+def test_an_arm_that_misses_messages_is_not_jerked(tools, robot, controller, begin):
+    """It brakes by itself, and the motion goes on from there: no message begins where the arm is not."""
+    run = controller.execute(tools.names, swing(tools))
+    robot.wait_until(lambda: robot.now > robot.messages[0][0] + begin)
+    robot.deaf, since = True, robot.now
+    robot.wait_until(lambda: robot.now > since + 0.6)
+    robot.deaf = False
+    assert run.wait(20.0)
+    run.result()
+    assert run.tracking.stalls >= 1
+    assert commanded_jump(robot) < 0.05
+    assert np.abs(robot.q - tools.home - SWING).max() < controller.goal_tolerance
+
+
+def test_an_arm_that_misses_messages_is_not_jerked_by_the_brake(tools, robot, controller):
+    run = controller.execute(tools.names, swing(tools))
+    robot.wait_until(lambda: robot.now > robot.messages[0][0] + 0.5)
+    robot.deaf, since = True, robot.now
+    robot.wait_until(lambda: robot.now > since + 0.5)
+    robot.deaf = False
+    run.cancel()
+    assert run.wait(20.0)
+    with pytest.raises(CancelledError):
+        run.result()
+    assert commanded_jump(robot) < 0.05
+
+
+def test_nothing_is_sent_on_an_old_joint_state(tools, robot, controller):
+    run = controller.execute(tools.names, swing(tools))
+    robot.wait_until(lambda: robot.now > robot.messages[0][0] + 0.6)
+    robot.frozen, since = True, robot.state.stamp_ns * 1e-9
+    robot.wait_until(lambda: robot.now > since + 0.4)
+    robot.frozen = False
+    sent = [m[0] for m in robot.messages if since + controller.send_max_age_s < m[0] <= since + 0.4]
+    assert sent == []
+    assert run.wait(20.0)
+    run.result()
+    assert run.tracking.stalls == 1
+
+
+def test_joint_states_that_are_always_old_are_an_error(tools, robot):
+    controller = JointTrajectoryController(send_max_age_s=0.02, max_silence_s=0.3)
+    controller.connect(robot)
+    newest = robot.joint_state
+    robot.joint_state = lambda: dataclasses.replace(newest(), stamp_ns=newest().stamp_ns - 50_000_000)
+    with pytest.raises(ControllerLostError, match=r'nothing could be sent for 0\.\d+ s: the newest joint state is '
+                                                  r'0\.\d+ s old, limit 0\.020 s'):
+        controller.execute(tools.names, swing(tools))
+    assert robot.messages == []
+
+
+def test_refuses_an_arm_that_moves(tools, robot):
+    controller = JointTrajectoryController(max_silence_s=0.2, start_tolerance=1.0)
+    controller.connect(robot)
+    t = np.linspace(0, 2, 21)
+    ramp = robot.q + np.outer(t, np.full(6, 0.3))
+    robot.send_trajectory(tools.names, robot.now, t, ramp, np.full((21, 6), 0.3), np.zeros((21, 6)))
+    robot.wait_until(lambda: np.abs(robot.v).max() > 0.25)
+    with pytest.raises(ControllerRefusedError, match=r'the arm still moves at 0\.[23]\d+ rad/s after 0\.2\d s, '
+                                                     r'limit 0\.1 rad/s'):
+        controller.execute(tools.names, swing(tools))
+    assert len(robot.messages) == 1
+
+
 def test_refuses_a_robot_elsewhere(tools, robot, controller):
     motion = tools.motion(tools.home + np.array([0, 0, 0.2, 0, 0, 0]), tools.home, 1.0)
     with pytest.raises(ControllerRefusedError, match=r"joint 'joint_2' is at 1\.7000 rad, 0\.2000 rad from the start "
