@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from robotracer_ros.errors import CorrectionTooLargeError, InvalidDepthError
 from robotracer_ros.geometry.depth import depth_at
 from robotracer_ros.geometry.trace import TraceKind
-from robotracer_ros.geometry.transforms import apply
+from robotracer_ros.geometry.transforms import apply, make_transform, rotation_about
 from robotracer_ros.planning.base import Correction, CorrectionKind, PlanRequest
+from robotracer_ros.planning.bearing import ABOVE, TABLE_M, Ground, bearing_height, ground_of
 from robotracer_ros.planning.config import PlannerParameters
-from robotracer_ros.scene.base import PlanningScene
+from robotracer_ros.scene.base import OrientedBox, PlanningScene
 
 Matrix = NDArray[np.float64]
 
@@ -57,6 +58,14 @@ class Envelope:
         """Distance from the point down to the lowest side."""
         return float(max(h[2] - o[2] for o, h in self.boxes))
 
+    def box_on(self, place: Matrix) -> OrientedBox | None:
+        """Return the box that stands on a place (3,), None when this is more than one box."""
+        if len(self.boxes) != 1:
+            return None
+        half = self.boxes[0][1]
+        turn = rotation_about((0, 0, 1), self.yaw)
+        return OrientedBox(make_transform(turn, place + np.array([0.0, 0.0, half[2]])), 2 * half)
+
     def free(self, points: Matrix, centres: Matrix, gap: float) -> NDArray[np.bool_]:
         """Tell for each of (K, 3) points whether no voxel centre (N, 3) is within ``gap`` of a box
         there.
@@ -84,12 +93,14 @@ class CorrectedTrace:
         corrections: What was changed, in order.
         ends_in_air: The last point is no contact: hold there.
         surface_z: Height of the surface at the last point when it is a contact, else NaN.
+        ground: What the last point lies on when it is a contact, as far as it was seen.
     """
 
     points: Matrix
     corrections: tuple[Correction, ...]
     ends_in_air: bool
     surface_z: float
+    ground: Ground | None = None
 
 
 def surface_below(point: Matrix, scene: PlanningScene) -> float:
@@ -207,14 +218,16 @@ def correct(
     # A flat thing that hovers low has its centre low: the bound shrinks with what moves.
     bound = min(parameters.hold_height_m, HOVER_GAP + envelope.below)
     ends_in_air = not np.isfinite(surface) or bool(points[last, 2] - surface > bound)
-    surface_z = float('nan')
+    surface_z, ground = float('nan'), None
     if objects:
         to_sensor(0)
         if not ends_in_air:
             to_sensor(last)
+            ground = ground_of(scene, points[last])
             if (
                 np.isfinite(scene.support_z)
                 and abs(points[last, 2] - scene.support_z) <= parameters.snap_support_m
+                and not _on_something(points[last], ground)
             ):
                 move(
                     last,
@@ -222,6 +235,19 @@ def correct(
                     CorrectionKind.SUPPORT,
                     'place lies on the support',
                     parameters.snap_support_m + 1e-9,
+                )
+            box = envelope.box_on(points[last])
+            if box is not None:
+                # Pressed onto the lower of two surfaces, it would meet the higher one too early.
+                high = bearing_height(
+                    ground, box, float(points[last, 2]), parameters.snap_support_m
+                )
+                move(
+                    last,
+                    np.array([*points[last, :2], high]),
+                    CorrectionKind.SUPPORT,
+                    'place raised to the highest thing under the object',
+                    parameters.snap_support_m,
                 )
             surface_z = float(points[last, 2])
     elif not ends_in_air:
@@ -264,7 +290,14 @@ def correct(
             'pushed out of an obstacle',
             parameters.max_push_m + 1e-9,
         )
-    return CorrectedTrace(points, tuple(made), ends_in_air, surface_z)
+    return CorrectedTrace(points, tuple(made), ends_in_air, surface_z, ground)
+
+
+def _on_something(place: Matrix, ground: Ground) -> bool:
+    """Tell whether what is around a place (3,) is higher than the table, be it by millimetres."""
+    near = ground.points[np.hypot(*(ground.points[:, :2] - place[:2]).T) < COLUMN_RADIUS]
+    near = near[np.abs(near[:, 2] - place[2]) < ABOVE]
+    return len(near) >= 8 and bool(np.median(near[:, 2]) > ground.support_z + TABLE_M)
 
 
 def _pushed_out(

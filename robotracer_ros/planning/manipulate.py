@@ -22,6 +22,7 @@ from robotracer_ros.errors import (
 )
 from robotracer_ros.geometry.transforms import invert, make_transform
 from robotracer_ros.planning.base import Grip, Phase
+from robotracer_ros.planning.bearing import INNER_SHARE
 from robotracer_ros.planning.bypass import Bypass
 from robotracer_ros.planning.collision import (
     GIVE_BACK,
@@ -237,7 +238,30 @@ class Manipulation:
                         pair=['carried object', 'obstacles'],
                         distance=distance,
                     )
+                else:
+                    self._blocked[turn] = self._tipping(goal, turn)
         return self._blocked[turn]
+
+    def _tipping(self, goal: Matrix, turn: float) -> PathInCollisionError | None:
+        """Tell why the object would not stay at its place, None when it would."""
+        ground = self._trace.ground
+        if ground is None:
+            return None
+        rest = goal - (0.0, 0.0, self._parameters.drop_m)
+        within = ground.reach(placed_box(self._thing, rest, turn))
+        wanted = INNER_SHARE * float(min(self._thing.extents[:2]))
+        if within is None or within >= wanted:
+            return None
+        x, y, z = goal
+        where = 'nothing bears it' if within < 0 else f'{1e3 * within:.0f} mm within what bears it'
+        return PathInCollisionError(
+            f'PLACE: at ({x:.3f}, {y:.3f}, {z:.3f}) m the object would not stay: its middle is '
+            f'{where}, at least {1e3 * wanted:.0f} mm',
+            waypoint=len(self._trace.points) - 1,
+            phase=Phase.PLACE.name,
+            pair=['carried object', 'ground'],
+            distance=within,
+        )
 
     def fail(self, stage: str, error: PlanningError, plain: bool = True) -> None:
         """Remember a failure and how far it got; without a turn of the object (``plain``) it says

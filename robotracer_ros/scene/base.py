@@ -47,6 +47,8 @@ class PlanningScene:
         support_z: Height of the dominant horizontal support (table top), or NaN when none was found.
         moved: The object at the first trace point, or None for an end-effector-centric trace.
         stamp_ns: Time of the depth image.
+        surface: (S, 3) all that was seen in the workspace but the robot and the object, the table
+            included; what things can be put down on.
     """
 
     obstacles: NDArray[np.float64]
@@ -55,3 +57,4 @@ class PlanningScene:
     moved: ObjectSegment | None = None
     stamp_ns: int = 0
     stage_times_s: dict[str, float] = field(default_factory=dict)
+    surface: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))

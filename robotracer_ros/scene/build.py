@@ -116,11 +116,16 @@ def build_scene(depth: NDArray[np.float32], camera: CameraModel, base_from_camer
         if seed_uv is not None:
             moved = segment_object(points, depth, camera, base_from_camera, support_z, seed_uv, usable, p.segment)
     with clock('voxels'):
+        ground = inside & usable
         obstacles = standing & (points[..., 2] > floor + p.table_skin)
         if moved is not None:
-            obstacles &= ~_of_object(points, moved)
+            own = _of_object(points, moved)
+            obstacles &= ~own
+            ground &= ~own
         centres = occupied_voxels(points[obstacles], p.voxel_size, lower, upper, support_z, p.min_points, p.fill)
-    return PlanningScene(centres, p.voxel_size, support_z, moved, stamp_ns, clock.times)
+    return PlanningScene(
+        centres, p.voxel_size, support_z, moved, stamp_ns, clock.times, points[ground]
+    )
 
 
 def _of_object(points: NDArray[np.float32], moved: ObjectSegment) -> Mask:

@@ -1,0 +1,133 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Will what is put down stay there: what bears it, as far as the camera has seen.
+
+A thing stands when its middle is well within what is under it. On the table that is all of the table
+that was seen; on other things it is what was seen of them under the footprint, and what is hidden
+between such parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robotracer_ros.scene.base import OrientedBox, PlanningScene
+from robotracer_ros.scene.footprint import hull_of, inside, thin
+
+Matrix = NDArray[np.float64]
+
+#: heights around the surface that bear, metres: depth noise below, uneven things above
+BELOW, ABOVE = 0.008, 0.012
+#: a surface this close to the table's height is the table, metres
+TABLE_M = 0.005
+#: share of the shorter side that the middle of a thing has to be within what bears it
+INNER_SHARE = 0.25
+#: edge of the cells that a footprint is looked at in, metres
+CELL = 0.005
+#: things go on behind what hides them up to this far from what was seen of them, metres
+AROUND = 0.06
+#: every how many points of the table are enough for its outline
+_EVERY = 7
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a trace ends on.
+
+    Attributes:
+        points: (M, 3) sensed surface points around the end.
+        table: (K, 2) outline of what was seen of the table, counter-clockwise.
+        support_z: Height of the table, NaN when there is none.
+    """
+
+    points: Matrix
+    table: Matrix
+    support_z: float
+
+    def reach(self, box: OrientedBox) -> float | None:
+        """Return how far (m) the middle of a box is within what bears it, negative outside.
+
+        None when nothing is known about the ground, as when the scene holds no surface points.
+        """
+        if len(self.points) == 0:
+            return None
+        bottom = float(box.pose[2, 3] - box.extents[2] / 2)
+        centre = box.pose[:2, 3]
+        if abs(bottom - self.support_z) < TABLE_M + BELOW and not self._raised(box, bottom):
+            return depth_within(self.table, centre)
+        seen = self._bearing(box, bottom, AROUND)
+        if len(seen) < 3:
+            return -float(np.inf)
+        outline = hull_of(thin(seen))
+        return depth_within(hull_of(self._cells(box, bottom, outline)), centre)
+
+    def _raised(self, box: OrientedBox, bottom: float) -> bool:
+        """Tell whether the middle is above something that is no table, though hardly higher."""
+        under = self.points[np.hypot(*(self.points[:, :2] - box.pose[:2, 3]).T) < 0.02]
+        if len(under) < 5:
+            return False
+        return float(np.median(under[:, 2])) > self.support_z + TABLE_M
+
+    def _bearing(self, box: OrientedBox, bottom: float, grown: float) -> Matrix:
+        """Return the seen points (N, 2) at the bottom's height, within the footprint grown by some metres."""
+        local = (self.points - box.pose[:3, 3]) @ box.pose[:3, :3]
+        near = np.all(np.abs(local[:, :2]) <= box.extents[:2] / 2 + grown, axis=1)
+        level = (self.points[:, 2] > bottom - BELOW) & (self.points[:, 2] < bottom + ABOVE)
+        return self.points[near & level][:, :2]
+
+    def _cells(self, box: OrientedBox, bottom: float, outline: Matrix) -> Matrix:
+        """Return the middles (N, 2) of the footprint's cells that bear: seen to, or hidden within the
+        outline (K, 2) of what does.
+        """
+        half = box.extents[:2] / 2
+        n = np.maximum(1, np.ceil(box.extents[:2] / CELL)).astype(int)
+        local = (self.points - box.pose[:3, 3]) @ box.pose[:3, :3]
+        within = np.all(np.abs(local[:, :2]) <= half, axis=1)
+        index = np.minimum(((local[within, :2] + half) / (2 * half) * n).astype(int), n - 1)
+        highest = np.full(tuple(n), -np.inf)
+        np.maximum.at(highest, (index[:, 0], index[:, 1]), self.points[within, 2])
+        i, j = np.meshgrid(*(np.arange(k) for k in n), indexing='ij')
+        flat = (np.stack([i, j], axis=-1) + 0.5) / n * 2 * half - half
+        middles = flat @ box.pose[:2, :2].T + box.pose[:2, 3]
+        unknown = ~np.isfinite(highest)
+        unknown[unknown] = inside(middles[unknown], outline)
+        bears = (highest > bottom - BELOW) & (highest < bottom + ABOVE)
+        return np.asarray(middles[bears | unknown])
+
+
+def ground_of(scene: PlanningScene, place: Matrix, radius: float = 0.30) -> Ground:
+    """Return what lies around a place (3,) as far as it was seen."""
+    p = np.asarray(scene.surface, dtype=float)
+    near = np.hypot(*(p[:, :2] - place[:2]).T) < radius
+    table = np.zeros((0, 2))
+    if np.isfinite(scene.support_z):
+        table = p[np.abs(p[:, 2] - scene.support_z) < BELOW][::_EVERY, :2]
+        table = hull_of(thin(table)) if len(table) else table
+    return Ground(p[near], table, scene.support_z)
+
+
+def bearing_height(ground: Ground, box: OrientedBox, height: float, above: float) -> float:
+    """Return the height (m) that a box put down at a surface's height comes to rest at: that of the
+    highest that is under it, at most ``above`` higher.
+    """
+    local = (ground.points - box.pose[:3, 3]) @ box.pose[:3, :3]
+    under = np.all(np.abs(local[:, :2]) <= box.extents[:2] / 2, axis=1)
+    z = ground.points[under, 2]
+    z = z[(z > height) & (z < height + above)]
+    # A few stray points are noise, not something to stand on.
+    return max(height, float(np.percentile(z, 90))) if len(z) > 8 else height
+
+
+def depth_within(hull: Matrix, point: Matrix) -> float:
+    """Return the distance (m) of a point (2,) from the edge of a counter-clockwise hull (K, 2),
+    negative outside of it.
+    """
+    if len(hull) < 3:
+        return -float(np.inf)
+    edge = np.roll(hull, -1, axis=0) - hull
+    normal = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    return float(np.min(np.sum(hull * normal, axis=1) - normal @ point))
