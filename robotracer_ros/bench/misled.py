@@ -85,7 +85,8 @@ def main(
         raise InvalidParameterError(
             f'cases {", ".join(cases)}: must be part of one of {", ".join(CASES)}'
         )
-    planner = OmplPlanner()
+    # Patient: on a busy machine a wrong trace must not end as a timeout before it could hit anything.
+    planner = OmplPlanner(timeout_s=60.0, detour_s=6.0)
     planner.load()
     console = Console(stderr=True, highlight=False)
     runs: list[tuple[str, Episode]] = []

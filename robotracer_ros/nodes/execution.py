@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from robotracer_ros.control.base import Controller, RobotPort
 from robotracer_ros.control.executor import ExecutionFigures, PlanExecutor, Progress
 from robotracer_ros.errors import (
+    CancelledError,
     InvalidParameterError,
     NoJointStateError,
     PathBlockedError,
@@ -266,7 +267,11 @@ class GoalRun:
         try:
             out.plan = plan = used.plan(PlanRequest(
                 trace, view.base_from_camera, view.depth, view.camera, state,
-                port.gripper_opening() or 0.0, speed, self._options.allow_partial))
+                port.gripper_opening() or 0.0, speed, self._options.allow_partial,
+                lambda: self.stopping))
+        except CancelledError:
+            self.check()  # why it was stopped
+            raise
         finally:
             out.planning_time_s = time.monotonic() - begin
         self.check()

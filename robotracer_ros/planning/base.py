@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import abc
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -70,6 +71,8 @@ class PlanRequest:
         gripper_opening: Present opening of the jaws, metres.
         max_tcp_speed: m/s, or None for the planner's default.
         allow_partial: Permit a plan that ends at the last reachable waypoint.
+        cancelled: Asked all the time while planning; when it says yes, planning ends with
+            CancelledError.
     """
 
     trace: Trace
@@ -80,6 +83,7 @@ class PlanRequest:
     gripper_opening: float = 0.0
     max_tcp_speed: float | None = None
     allow_partial: bool = False
+    cancelled: Callable[[], bool] = lambda: False
 
 
 class CorrectionKind(enum.IntEnum):
@@ -206,7 +210,12 @@ class Planner(abc.ABC):
 
     @abc.abstractmethod
     def plan(self, request: PlanRequest) -> TimedPlan:
-        """Plan. Raises PlanningError subclasses; never returns a partial plan unless the request allows it."""
+        """Plan; never returns a partial plan unless the request allows it.
+
+        Raises:
+            PlanningError: a subclass naming what, where and by how much.
+            CancelledError: the request's ``cancelled`` said yes.
+        """
 
     @abc.abstractmethod
     def clearance(

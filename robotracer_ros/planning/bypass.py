@@ -79,7 +79,9 @@ class Bypass:
                         p.detour_s,
                         p.simplify_s,
                         p.seed,
+                        tools.cancelled,
                     )
+                    tools.check_cancelled()
                     if found is None:
                         raise cause
                     piece = found

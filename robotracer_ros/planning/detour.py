@@ -37,6 +37,7 @@ def search(
     time_s: float,
     simplify_s: float,
     seed: int,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Matrix | None:
     """Connect two vectors by RRTConnect.
 
@@ -50,6 +51,7 @@ def search(
         time_s: Search time.
         simplify_s: Time to shorten the result.
         seed: Of the sampler.
+        cancelled: Ends the search when it says yes.
 
     Returns:
         Corners (M, D) of a path from start to goal, or None when none was found in time.
@@ -77,10 +79,15 @@ def search(
     for i in range(dim):
         begin[i], end[i] = float(start[i]), float(goal[i])
     setup.setStartAndGoalStates(begin, end)
-    setup.solve(float(time_s))
+    setup.solve(
+        ob.plannerOrTerminationCondition(
+            ob.timedPlannerTerminationCondition(float(time_s)),
+            ob.PlannerTerminationCondition(cancelled),
+        )
+    )
     if not setup.haveExactSolutionPath():  # a timeout leaves an approximate path behind
         return None
-    if simplify_s > 0:
+    if simplify_s > 0 and not cancelled():
         setup.simplifySolution(float(simplify_s))
     states = setup.getSolutionPath().getStates()
     return np.array([np.array(s[0:dim]) for s in states])
@@ -96,13 +103,23 @@ def joint_detour(
     time_s: float,
     simplify_s: float,
     seed: int,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Matrix | None:
     """Connect two configurations (J,) without collision; corners (M, J) or None."""
     # More than half a turn beyond both ends only unwinds the arm.
     low = np.maximum(lower, np.minimum(start, goal) - np.pi / 2)
     high = np.minimum(upper, np.maximum(start, goal) + np.pi / 2)
     return search(
-        start, goal, low, high, lambda q: not checker.hit(q), step, time_s, simplify_s, seed
+        start,
+        goal,
+        low,
+        high,
+        lambda q: not checker.hit(q),
+        step,
+        time_s,
+        simplify_s,
+        seed,
+        cancelled,
     )
 
 
@@ -119,6 +136,7 @@ def carried_detour(
     time_s: float,
     simplify_s: float,
     seed: int,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Matrix | None:
     """Find a way for a carried object, upright, in the arm branch of ``near``.
 
@@ -135,6 +153,7 @@ def carried_detour(
         time_s: As in :func:`search`.
         simplify_s: As in :func:`search`.
         seed: As in :func:`search`.
+        cancelled: As in :func:`search`.
 
     Returns:
         Corners (M, 4), or None.
@@ -166,10 +185,13 @@ def carried_detour(
                 time_s / 2,
                 simplify_s,
                 seed,
+                cancelled,
             )
             found = None if found is None else np.column_stack([found, np.zeros(len(found))])
         else:
-            found = search(start, goal, low, high, valid, step, time_s / 2, simplify_s, seed)
+            found = search(
+                start, goal, low, high, valid, step, time_s / 2, simplify_s, seed, cancelled
+            )
         if found is not None:
             return found
     return None

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.errors import (
+    CancelledError,
     PathInCollisionError,
     PlanningError,
     PlanningTimeoutError,
@@ -39,6 +40,7 @@ class Tools:
         deadline: ``time.perf_counter`` after which planning gives up.
         times: Seconds per stage, filled on the way.
         detours: Number of sampling searches made.
+        cancelled: Says whether planning is to end; asked before every stage and within searches.
     """
 
     arm: ArmModel
@@ -47,11 +49,13 @@ class Tools:
     deadline: float = float('inf')
     times: dict[str, float] = field(default_factory=dict)
     detours: int = 0
+    cancelled: Callable[[], bool] = lambda: False
 
     def check_time(self, last: PlanningError | None = None) -> None:
         """Raise PlanningTimeoutError, with the last failure as a hint, when the deadline has
-        passed.
+        passed, and CancelledError when nobody waits for the plan any more.
         """
+        self.check_cancelled()
         if time.perf_counter() > self.deadline:
             last = explained(last) if last else None
             hint = f'; last obstacle: {last}' if last else ''
@@ -61,8 +65,16 @@ class Tools:
                 limit=self.config.planner.timeout_s,
             ) from last
 
+    def check_cancelled(self) -> None:
+        """Raise CancelledError when planning was cancelled."""
+        if self.cancelled():
+            raise CancelledError('cancelled while planning')
+
     def clock(self, stage: str) -> _Clock:
-        """Return a context manager that adds its duration to a stage."""
+        """Return a context manager that adds its duration to a stage; raises CancelledError as
+        :meth:`check_cancelled`.
+        """
+        self.check_cancelled()
         return _Clock(self.times, stage)
 
 
@@ -222,7 +234,9 @@ def reach(tools: Tools, start: Matrix, goal: Matrix, checker: Checker) -> Matrix
             p.detour_s,
             p.simplify_s,
             p.seed,
+            tools.cancelled,
         )
+        tools.check_cancelled()
         if corners is not None:
             eased = checker.eased()
             for radius in (JOINT_CORNER, JOINT_CORNER / 4, 0.0):

@@ -213,7 +213,12 @@ class OmplPlanner(Planner):
         robot, ik = self._loaded()
         p = self._config.planner
         tools = Tools(
-            robot.arm, ik, self._config, time.perf_counter() + p.timeout_s, dict(times or {})
+            robot.arm,
+            ik,
+            self._config,
+            time.perf_counter() + p.timeout_s,
+            dict(times or {}),
+            cancelled=request.cancelled,
         )
         start = self._start(request)
         speed = self._speed(request.max_tcp_speed)

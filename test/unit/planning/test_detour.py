@@ -38,6 +38,20 @@ def test_search_gives_up_instead_of_returning_half_a_way():
     )
 
 
+def test_search_ends_when_it_is_cancelled():
+    """There is no way, and an hour to look for it."""
+    valid = lambda x: not abs(x[0] - 0.5) < 0.1  # noqa: E731
+    asked = []
+
+    def cancelled():
+        asked.append(0)
+        return len(asked) > 50
+
+    ends = (np.zeros(2), np.array([1.0, 0.0]), -np.ones(2), np.ones(2))
+    assert search(*ends, valid, 0.02, 3600.0, 0.0, 1, cancelled) is None
+    assert 50 < len(asked) < 100
+
+
 def test_arm_goes_round_a_post(planner):
     home = planner.config.home
     start, goal = home.copy(), home.copy()

@@ -19,6 +19,7 @@ from table_scenes import (
 )
 
 from robotracer_ros.errors import (
+    CancelledError,
     InvalidParameterError,
     LimitsViolatedError,
     NoGraspError,
@@ -269,6 +270,25 @@ def test_timeout_is_reported_with_the_last_obstacle():
     with pytest.raises(PlanningTimeoutError, match=r'0\.1 s') as e:
         hurried.plan_in(request, scene, top_grasps(THING))
     assert 'last obstacle' in str(e.value)
+
+
+def test_a_cancelled_plan_ends_in_whatever_stage_it_is():
+    """An hour of searching is allowed; what asks is counted, so that no clock is involved."""
+    patient = OmplPlanner(timeout_s=120.0, detour_s=30.0)
+    patient.load()
+    request, scene = under_a_roof(patient)
+    for after in (1, 5, 40, 400):
+        asked = []
+
+        def cancelled(asked=asked, after=after):
+            asked.append(0)
+            return len(asked) >= after
+
+        with pytest.raises(CancelledError, match='while planning'):
+            patient.plan_in(
+                dataclasses.replace(request, cancelled=cancelled), scene, top_grasps(THING)
+            )
+        assert len(asked) < after + 60
 
 
 def test_partial_plan_only_when_allowed(planner):
