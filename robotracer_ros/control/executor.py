@@ -110,6 +110,11 @@ class PlanExecutor:
         return self.plan.steps[min(self._step, len(self.plan.steps) - 1)].phase
 
     @property
+    def held(self) -> float | None:
+        """Jaw opening (m) at which something is held, None when nothing is."""
+        return self._grasp.opening
+
+    @property
     def position(self) -> tuple[int, float]:
         """Index of the step under way, and seconds into it on its own time axis."""
         with self._lock:

@@ -117,6 +117,11 @@ class GraspMonitor:
         """Whether a grasp was confirmed and not released since."""
         return self._grasped is not None
 
+    @property
+    def opening(self) -> float | None:
+        """Jaw opening (m) at the grasp, None when nothing is held."""
+        return self._grasped
+
     def closed(self, commanded: float, reached: float, width: float = math.nan) -> None:
         """Take the jaws' rest after closing. Raises GraspFailedError naming opening and limit.
 

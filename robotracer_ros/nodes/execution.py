@@ -19,10 +19,12 @@ from robotracer_ros.errors import (
     CancelledError,
     InvalidParameterError,
     NoJointStateError,
+    ObjectDroppedError,
     PathBlockedError,
     RobotracerError,
     StaleInputError,
     StaleTraceError,
+    StartInCollisionError,
 )
 from robotracer_ros.geometry.trace import Trace
 from robotracer_ros.nodes.diagnostics import Meter, Window, as_error
@@ -93,6 +95,29 @@ class RecheckFigures:
     rate: Meter = field(default_factory=Meter)
     duration_s: Window = field(default_factory=Window)
     clearance: float = math.nan
+
+
+@dataclass
+class HeldObject:
+    """What a goal that was stopped has left between the jaws; shared by all goals of a node.
+
+    The first thing that a new goal does is to open the jaws. Whatever hangs in them would fall, so
+    that a person has to take it out first, or open the jaws where that does no harm.
+    """
+
+    opening: float | None = None
+
+    def check(self, opening: float | None, tolerance_m: float) -> None:
+        """Forget it when the jaws have moved since. Raises StartInCollisionError when they have not."""
+        if self.opening is None:
+            return
+        if opening is not None and abs(opening - self.opening) > tolerance_m:
+            self.opening = None
+            return
+        raise StartInCollisionError(
+            f'the jaws still hold something, {self.opening * 1e3:.1f} mm wide, of a goal that was '
+            'stopped: take it out, or open the jaws where it may fall, before the next goal',
+            opening=self.opening)
 
 
 class PathWatch:
@@ -212,7 +237,8 @@ class GoalRun:
 
     def run(self, planner: Callable[[], Planner], controller: Callable[[], Controller],
             port: RobotPort, scene: SceneInput, rules: Rules, recheck: RecheckFigures,
-            on_plan: Callable[[Trace, TimedPlan, DepthView, Planner], None]) -> Outcome:
+            on_plan: Callable[[Trace, TimedPlan, DepthView, Planner], None],
+            held: HeldObject | None = None) -> Outcome:
         """Do the work; the outcome holds every error as a typed one. The robot rests afterwards.
 
         Args:
@@ -223,7 +249,9 @@ class GoalRun:
             rules: Limits.
             recheck: Figures to update.
             on_plan: Called with each finished plan before anything moves.
+            held: What an earlier goal left between the jaws; updated.
         """
+        self._held = held or HeldObject()
         try:
             self._run(planner, controller, port, scene, rules, recheck, on_plan)
         except Exception as e:  # the boundary: everything becomes a typed error in the result
@@ -257,6 +285,8 @@ class GoalRun:
             raise StaleTraceError(f"the trace's image is {age:.2f} s old, limit "
                                   f'{rules.max_trace_age_s:.2f} s', age_s=age)
         state = fresh_state(port, rules.max_state_age_s)
+        if not self._options.plan_only:
+            self._held.check(port.gripper_opening(), rules.max_closing_m)
         base_from_trace = scene.base_from(trace.frame_id, trace.stamp_ns)
         view = scene.view()
         scene.check_same_camera(base_from_trace, view)
@@ -299,8 +329,15 @@ class GoalRun:
             self._executor = executor
         self.check()
         watch = PathWatch(executor, planner, scene, rules, recheck)
-        with watch:
-            executor.run()
+        try:
+            with watch:
+                executor.run()
+        except RobotracerError as e:
+            if executor.held is not None and not isinstance(e, ObjectDroppedError):
+                self._held.opening = executor.held
+                e.args = (f'{e}; the jaws hold on to what they carry, {executor.held * 1e3:.1f} mm '
+                          'wide',)
+            raise
 
 
 def tcp_speed(wanted: float, cap: float) -> float:

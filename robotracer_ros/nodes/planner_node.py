@@ -59,6 +59,7 @@ from robotracer_ros.nodes.diagnostics import (
 from robotracer_ros.nodes.execution import (
     GoalFeedback,
     GoalRun,
+    HeldObject,
     Options,
     Outcome,
     RecheckFigures,
@@ -109,6 +110,7 @@ class PlannerNode(LifecycleNode):
         self._answering = 0
         self._errors = ErrorLog()
         self._recheck = RecheckFigures()
+        self._held = HeldObject()
         self._ended: dict[str, int] = {'succeeded': 0, 'failed': 0, 'refused': 0}
         self._last_outcome: Outcome | None = None
         waiting = ReentrantCallbackGroup()  # goal callbacks wait for their worker
@@ -258,7 +260,7 @@ class PlannerNode(LifecycleNode):
                 return self._plugins.controller(port)
 
             outcome = run.run(lambda: self._plugins.planner(planner_name), controller, port, scene,
-                              self._rules(), self._recheck, self._publish_plan)
+                              self._rules(), self._recheck, self._publish_plan, self._held)
             if isinstance(outcome.error, ControllerLostError):
                 self._plugins.disconnect()
             self._last_outcome = outcome

@@ -143,7 +143,7 @@ def test_no_fresh_joint_state(rig):
 
 def test_robot_that_moved_away_is_refused(rig):
     """It is elsewhere when planning ends: the plan's start does not fit any more."""
-    assert rig.set(planner__swing__planning_s=0.5)[0]
+    assert rig.set(planner__swing__planning_s=1.5)[0]
     try:
         goal = rig.follow()
         wait_for(lambda: goal.phase == 1)
@@ -256,6 +256,25 @@ def test_lost_object(rig):
     asked = rig.robot.now()
     rig.robot.holding = False
     stopped(rig, goal, ErrorCode.OBJECT_DROPPED, asked, 'the jaws closed from 40.0 mm to', 'while carrying')
+
+
+def test_what_a_stopped_goal_holds_is_not_dropped_by_the_next(rig):
+    goal = rig.follow()
+    wait_for(lambda: goal.phase == 5 and rig.robot.speed() > 0.2)
+    asked = rig.robot.now()
+    rig.robot.depth_m = 0.501
+    stopped(rig, goal, ErrorCode.PATH_BLOCKED, asked, 'the jaws hold on to what they carry, 40.0 mm wide')
+    rig.robot.depth_m = 1.0
+    refused(rig, rig.follow(), ErrorCode.START_IN_COLLISION, 'the jaws still hold something, 40.0 mm wide',
+            'take it out, or open the jaws')
+    assert rig.robot.opening == pytest.approx(0.04, abs=1e-4)
+    planned = rig.follow(plan_only=True).wait()  # thinking about it does no harm
+    assert planned.error_code == 0, planned.error_msg
+    rig.robot.jaw_command = 0.08  # somebody opens them
+    wait_for(lambda: rig.robot.opening > 0.075)
+    since = rig.robot.now()
+    rig.follow().wait()
+    assert rig.robot.moved_since(since) > 0.01
 
 
 # --- the node ------------------------------------------------------------------------------------
