@@ -110,11 +110,16 @@ def _handled(scene: Scene, plan: TimedPlan) -> str:
     """Return the id of the thing that a plan takes, from ground truth; empty when it is no movable
     thing.
 
-    What the trace starts on says less: beside a thing the planner takes the thing.
+    What the trace starts on says less: beside a thing the planner takes the thing. The tool is in
+    its box when the jaws close.
     """
-    centre = plan.object_path[0] if len(plan.object_path) else np.full(3, np.inf)
+    closing = [i for i, s in enumerate(plan.steps) if isinstance(s, Grip) and s.grasping]
+    approach = plan.steps[closing[0] - 1] if closing else None
+    if not isinstance(approach, Motion):
+        return ''
+    tool = approach.tool[-1, :3, 3]
     inside = {
-        o.id: float(np.abs(o.pose[:3, :3].T @ (centre - o.position) / o.extents).max())
+        o.id: float(np.abs(o.pose[:3, :3].T @ (tool - o.position) / o.extents).max())
         for o in scene.objects
     }
     nearest = min(inside, key=lambda k: inside[k], default='')

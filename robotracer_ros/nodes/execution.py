@@ -99,8 +99,9 @@ class RecheckFigures:
 
 @dataclass
 class HeldObject:
-    """What a goal that was stopped has left between the jaws; shared by all goals of a node.
+    """What a goal has left between the jaws, because it was stopped or its trace ended in the air.
 
+    All goals of a node share it.
     The first thing that a new goal does is to open the jaws. Whatever hangs in them would fall, so
     that a person has to take it out first, or open the jaws where that does no harm.
     """
@@ -115,8 +116,8 @@ class HeldObject:
             self.opening = None
             return
         raise StartInCollisionError(
-            f'the jaws still hold something, {self.opening * 1e3:.1f} mm wide, of a goal that was '
-            'stopped: take it out, or open the jaws where it may fall, before the next goal',
+            f'the jaws still hold something, {self.opening * 1e3:.1f} mm wide, of an earlier '
+            'goal: take it out, or open the jaws where it may fall, before the next goal',
             opening=self.opening)
 
 
@@ -334,10 +335,12 @@ class GoalRun:
                 executor.run()
         except RobotracerError as e:
             if executor.held is not None and not isinstance(e, ObjectDroppedError):
-                self._held.opening = executor.held
                 e.args = (f'{e}; the jaws hold on to what they carry, {executor.held * 1e3:.1f} mm '
                           'wide',)
             raise
+        finally:
+            # A trace may also end in the air, with the object held there: no error, but the same.
+            self._held.opening = executor.held
 
 
 def tcp_speed(wanted: float, cap: float) -> float:

@@ -47,8 +47,8 @@ class PlanningScene:
         support_z: Height of the dominant horizontal support (table top), or NaN when none was found.
         moved: The object at the first trace point, or None for an end-effector-centric trace.
         stamp_ns: Time of the depth image.
-        surface: (S, 3) all that was seen in the workspace but the robot and the object, the table
-            included; what things can be put down on.
+        surface: (S, 3) points that were seen on level surfaces, the table included, but not on the
+            robot or the object: what things can be put down on.
     """
 
     obstacles: NDArray[np.float64]

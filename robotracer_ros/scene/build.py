@@ -17,13 +17,16 @@ from robotracer_ros.errors import InvalidDepthError, InvalidParameterError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import apply, invert
 from robotracer_ros.scene.base import ObjectSegment, PlanningScene
-from robotracer_ros.scene.cloud import cloud_in_base, find_support, steady_pixels
+from robotracer_ros.scene.cloud import cloud_in_base, find_support, steady_pixels, upward
 from robotracer_ros.scene.obstacles import occupied_voxels
 from robotracer_ros.scene.robot_filter import RobotMask
 from robotracer_ros.scene.segment import SegmentParameters, segment_object
 
 Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+#: upward part of the normal of what things can be put down on: slopes up to 40 degrees
+_LEVEL = 0.77
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def build_scene(depth: NDArray[np.float32], camera: CameraModel, base_from_camer
         if seed_uv is not None:
             moved = segment_object(points, depth, camera, base_from_camera, support_z, seed_uv, usable, p.segment)
     with clock('voxels'):
-        ground = inside & usable
+        with np.errstate(invalid='ignore'):
+            ground = inside & usable & (upward(points) > _LEVEL)
         obstacles = standing & (points[..., 2] > floor + p.table_skin)
         if moved is not None:
             own = _of_object(points, moved)
