@@ -204,18 +204,20 @@ def _depths(which: str, offset: float) -> Case:
 
 
 def _scribble(view: View) -> Matrix | None:
-    """Start right, then go anywhere."""
+    """Start right, then go anywhere in the robot's reach, through whatever is there."""
     truth = view.truth()
     n = int(view.rng.integers(2, 7))
-    wild = np.column_stack([view.rng.uniform(0, UV_RANGE, (n, 2)), view.rng.uniform(0.7, 1.4, n)])
-    return np.vstack([truth[:1], wild])
+    wild = view.rng.uniform((0.30, -0.36, 0.02), (0.74, 0.36, 0.35), (n, 3))
+    return np.vstack([truth[:1], view.seen(wild)])
 
 
 def _wild(view: View) -> Matrix | None:
-    """Go from any pixel to any other."""
+    """Go from any pixel of a thing to any pixel at all, which the model takes for near or far."""
     h, w = view.rendering.depth.shape
-    a, b = (view.pixel(int(view.rng.integers(h)), int(view.rng.integers(w))) for _ in range(2))
-    return view.between(a, b)
+    start = view.at(view.rendering.segmentation >= 0, 'any')
+    end = view.pixel(int(view.rng.integers(h)), int(view.rng.integers(w)))
+    end[2] += view.rng.uniform(-0.15, 0.15)
+    return None if start is None else view.between(start, end)
 
 
 def _touching(view: View) -> Matrix | None:
