@@ -59,6 +59,10 @@ class RobotPort(Protocol):
         """Return the measured full opening in metres, or None when unknown."""
         ...
 
+    def gripper_measured_s(self) -> float:
+        """Return when that was measured, a time of :meth:`now_s`; -inf when unknown."""
+        ...
+
 
 @dataclass(frozen=True)
 class Tracking:

@@ -13,12 +13,14 @@ from robotracer_ros.errors import CancelledError, ControllerLostError
 _STILL_M = 0.0004
 _STILL_S = 0.2
 #: jaws that have not begun to move by then are not going to (they were there already, or hold something)
-_BEGIN_S = 0.5
+_BEGIN_S = 1.0
 _TICK_S = 0.02
 
 
 def move_jaws(port: RobotPort, opening: float, force: float, timeout_s: float, cancelled: Callable[[], bool]) -> float:
     """Command the jaws and return the full opening (metres) at which they come to rest.
+
+    Rest is judged in the time of the measurements: jaws that are not heard of are not known to rest.
 
     Args:
         port: The robot.
@@ -43,6 +45,8 @@ def move_jaws(port: RobotPort, opening: float, force: float, timeout_s: float, c
     while True:
         port.sleep(_TICK_S)
         now = port.now_s()
+        # In this order: an opening may be newer than its time, never older.
+        measured = port.gripper_measured_s()
         reached = port.gripper_opening()
         if reached is None:
             raise ControllerLostError('the jaws stopped reporting their opening while they moved')
@@ -51,8 +55,8 @@ def move_jaws(port: RobotPort, opening: float, force: float, timeout_s: float, c
             raise CancelledError(f'cancelled while the jaws moved, at {reached * 1e3:.1f} mm')
         moved = moved or abs(reached - first) > _STILL_M
         if abs(reached - still_at) > _STILL_M:
-            still_since, still_at = now, reached
-        if now - still_since >= _STILL_S and (moved or now - start >= _BEGIN_S):
+            still_since, still_at = max(measured, start), reached
+        if measured - still_since >= _STILL_S and (moved or measured - start >= _BEGIN_S):
             return reached
         if now - start > timeout_s:
             raise ControllerLostError(f'the jaws still move after {timeout_s:.1f} s, at {reached * 1e3:.1f} mm on '

@@ -364,9 +364,9 @@ class StreamedMotion(Execution):
                 # Nobody tells whether it rests: its newest message does, once that is over.
                 return now >= self._stream.rest_time
             if self._stream.stopping:
-                return self._settle_stopped(now)
+                return self._settle_stopped(state.stamp_ns * 1e-9)
             if self._stream.arrived(now):
-                return self._settle_arrived(now, ordered(state, self.names))
+                return self._settle_arrived(state.stamp_ns * 1e-9, now, ordered(state, self.names))
             self._arrived = None
             if now >= self._sent + self._c.period_s - self._c.tick_s / 2 and self._may_send(state, now):
                 self._send(now)
@@ -421,8 +421,9 @@ class StreamedMotion(Execution):
                          self._stream.tau(self._port.now_s()))
         return True
 
-    def _settle_stopped(self, now: float) -> bool:
-        late = now - self._stream.rest_time
+    def _settle_stopped(self, stamp: float) -> bool:
+        # Only a look at the arm from after it was to rest tells whether it does.
+        late = stamp - self._stream.rest_time
         if late >= 0.0 and self._resting:
             return True
         if late > self._c.goal_timeout_s:
@@ -431,14 +432,14 @@ class StreamedMotion(Execution):
             return True
         return False
 
-    def _settle_arrived(self, now: float, q: Array) -> bool:
+    def _settle_arrived(self, stamp: float, now: float, q: Array) -> bool:
         if self._arrived is None:
             self._arrived = now
         goal = self._stream.curve.motion.positions[-1]
         joint, distance = worst_joint(self.names, q, goal)
         if distance <= self._c.goal_tolerance and self._resting:
             return True
-        if now - self._arrived > self._c.goal_timeout_s:
+        if stamp - self._arrived > self._c.goal_timeout_s:
             self._error = TrackingError(
                 f"joint '{joint}' is {distance:.4f} rad from the goal of the {self.phase_name} motion after "
                 f'{self._c.goal_timeout_s:.2f} s, limit {self._c.goal_tolerance:.4f} rad'

@@ -49,6 +49,7 @@ class TopicRobotPort:
         self._per_position = parameters.number('robot.opening_per_position')
         self._state: RobotState | None = None
         self._opening: float | None = None
+        self._opening_s = float('-inf')
         self._closed = threading.Event()
         self.rate = Meter()
         self.bad = 0
@@ -107,6 +108,10 @@ class TopicRobotPort:
         """Return the measured full opening in metres, or None before the first."""
         return self._opening
 
+    def gripper_measured_s(self) -> float:
+        """Return the stamp of that measurement in ROS time, seconds."""
+        return self._opening_s
+
     # -- for the node -----------------------------------------------------------------------------
 
     def check_commands(self) -> None:
@@ -155,6 +160,7 @@ class TopicRobotPort:
             return
         if self._gripper_joint in index:
             self._opening = float(position[index[self._gripper_joint]]) * self._per_position
+            self._opening_s = stamp_to_ns(msg.header.stamp) * 1e-9
         if not all(name in index for name in self._joints):
             return  # drivers may report the gripper in messages of its own
         velocity = np.asarray(msg.velocity, dtype=float)

@@ -4,18 +4,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 
 import numpy as np
 import pytest
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
-from planner_rig import FRAME, PlannerProcess, Rig, make_trace, wait_for
+from planner_rig import CAMERA, FRAME, PlannerProcess, Rig, make_trace, wait_for
 from rclpy.node import Node
+from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
 
 from robotracer_msgs.msg import ErrorCode
+from robotracer_ros.nodes.conversions import ns_to_stamp
+from robotracer_ros.nodes.images import camera_to_info, depth_to_image
 from robotracer_ros.nodes.qos import make_qos
 
 PLANNING_CODES = [c for n, c in vars(ErrorCode).items() if n.isupper() and isinstance(c, int) and 300 <= c < 400]
@@ -133,6 +139,77 @@ def test_depth_without_values(rig):
     rig.robot.depth_m = 0.0
     time.sleep(0.3)
     refused(rig, rig.follow(), ErrorCode.INVALID_DEPTH, 'only 0.0 % of the depth image is valid')
+
+
+@contextlib.contextmanager
+def other_depth(rig, spoil):
+    """Publish depth images and camera_infos that ``spoil`` has changed instead of good ones."""
+    rig.robot.depth_on, end = False, threading.Event()
+
+    def publish():
+        while not end.wait(0.05):
+            stamp = rig.robot.get_clock().now().nanoseconds
+            image = depth_to_image(np.ones((CAMERA.height, CAMERA.width), np.float32), '32FC1', FRAME, stamp)
+            info = camera_to_info(CAMERA, FRAME, stamp)
+            spoil(image, info)
+            rig.robot.depth.publish(image)
+            rig.robot.info.publish(info)
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def rgb_as_depth(image, info):
+    image.encoding = 'rgb8'
+
+
+def half_the_resolution(image, info):
+    info.width, info.height = 16, 12
+
+
+def no_focal_length(image, info):
+    info.k[0] = 0.0
+
+
+@pytest.mark.parametrize(('spoil', 'code', 'text'), [
+    (rgb_as_depth, ErrorCode.UNSUPPORTED_ENCODING, "'rgb8'"),
+    (half_the_resolution, ErrorCode.RESOLUTION_MISMATCH, 'depth is 32x24 px, its camera_info says 16x12 px'),
+    (no_focal_length, ErrorCode.NO_INTRINSICS, 'focal length'),
+])
+def test_depth_that_cannot_be_used(rig, spoil, code, text):
+    with other_depth(rig, spoil):
+        refused(rig, rig.follow(), code, text)
+
+
+def send_transform(rig, child, stamp_ns, x=0.5):
+    link = TransformStamped(child_frame_id=child)
+    link.header.frame_id, link.header.stamp = 'base_link', ns_to_stamp(stamp_ns)
+    link.transform.translation.x, link.transform.translation.z = x, 1.0
+    link.transform.rotation.x, link.transform.rotation.w = 1.0, 0.0
+    publisher = rig.robot.create_publisher(TFMessage, '/tf', 10)
+    wait_for(publisher.get_subscription_count)
+    publisher.publish(TFMessage(transforms=[link]))
+    time.sleep(0.3)
+    rig.robot.destroy_publisher(publisher)
+
+
+def test_transform_of_another_moment(rig):
+    stamp = rig.robot.get_clock().now().nanoseconds
+    send_transform(rig, 'wrist_camera', stamp - 5 * 10**9)
+    refused(rig, rig.follow(make_trace(stamp, frame='wrist_camera')), ErrorCode.STALE_TRANSFORM,
+            "link 'base_link' <- 'wrist_camera'", '5.000 s earlier')
+
+
+def test_camera_that_moved_since_the_trace(rig):
+    stamp = rig.robot.get_clock().now().nanoseconds
+    send_transform(rig, 'moved_camera', stamp, x=0.8)
+    refused(rig, rig.follow(make_trace(stamp, frame='moved_camera')), ErrorCode.STALE_TRANSFORM,
+            "the camera moved by 0.3000 m since the trace's image", 'do not fit together')
 
 
 def test_no_fresh_joint_state(rig):

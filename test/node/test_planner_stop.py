@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from planner_rig import HOME, PlannerProcess, Rig, wait_for
+from planner_rig import HOME, PATIENT, PlannerProcess, Rig, wait_for
 
 from robotracer_msgs.msg import ErrorCode
 
@@ -21,9 +21,6 @@ def rig(ros):
     r.close()
 
 
-#: nothing in these tests depends on them, and the machine may be busy with other things
-PATIENT = {'controller.joint_trajectory.max_state_age_s': 5.0, 'robot.max_state_age_s': 5.0,
-           'depth.max_age_s': 5.0, 'recheck.max_gap_s': 8.0}
 #: attempts to see a brake message; a starved machine may let the arm brake by itself
 ATTEMPTS = 5
 

@@ -113,4 +113,4 @@ class CarefulController(JointTrajectoryController):
     """
 
     def __init__(self, start_tolerance: float = 0.03) -> None:
-        super().__init__(start_tolerance=start_tolerance)
+        super().__init__(start_tolerance=start_tolerance, max_state_age_s=5.0, max_silence_s=10.0)

@@ -125,6 +125,7 @@ class SimulatedRobot:
 
     def _measure(self):
         self.state = RobotState(NAMES, self.q.copy(), self.v.copy(), int(self.now * 1e9))
+        self.seen_opening = self.opening
         self.history.append((self.now, self.q.copy(), self.v.copy(), self.hold.copy()))
 
     # RobotPort
@@ -153,7 +154,10 @@ class SimulatedRobot:
         self.jaw_command = opening
 
     def gripper_opening(self):
-        return self.opening
+        return self.seen_opening
+
+    def gripper_measured_s(self):
+        return self.state.stamp_ns * 1e-9
 
     # what tests ask
     def wait_until(self, condition, timeout=20.0):

@@ -300,6 +300,23 @@ def test_grip_waits_for_rest(robot, controller):
     assert controller.grip(0.03, 40.0, 3.0) == pytest.approx(robot.object_width, abs=1e-3)
 
 
+def test_jaws_that_are_not_heard_of_are_not_taken_to_rest(robot, controller):
+    robot.jaw_speed = 0.05
+    frozen = threading.Event()
+
+    def freeze_once():
+        if not frozen.is_set() and robot.opening < 0.07:
+            frozen.set()
+            robot.frozen = True
+            since = robot.now
+            threading.Thread(target=lambda: (robot.wait_until(lambda: robot.now > since + 0.6),
+                                             setattr(robot, 'frozen', False))).start()
+        return False
+
+    assert controller.grip(0.0, 40.0, 5.0, freeze_once) == pytest.approx(0.0, abs=1e-3)
+    assert frozen.is_set()
+
+
 def test_grip_can_be_cancelled_and_times_out(robot, controller):
     robot.jaw_speed = 0.05
     with pytest.raises(ControllerLostError, match=r'the jaws still move after 0\.3 s'):
