@@ -190,7 +190,7 @@ def send_transform(rig, child, stamp_ns, x=0.5):
     link = TransformStamped(child_frame_id=child)
     link.header.frame_id, link.header.stamp = 'base_link', ns_to_stamp(stamp_ns)
     link.transform.translation.x, link.transform.translation.z = x, 1.0
-    link.transform.rotation.x, link.transform.rotation.w = 1.0, 0.0
+    link.transform.rotation.y, link.transform.rotation.w = 1.0, 0.0
     publisher = rig.robot.create_publisher(TFMessage, '/tf', 10)
     wait_for(publisher.get_subscription_count)
     publisher.publish(TFMessage(transforms=[link]))
