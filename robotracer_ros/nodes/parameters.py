@@ -353,8 +353,14 @@ def qos_specs(prefix: str, reliability: str = 'best_effort', durability: str = '
     )
 
 
-def tf_specs() -> tuple[ParameterSpec, ...]:
-    """Return the specs of the transform tree, for any node that has one."""
+def tf_specs(*, waits: bool = True) -> tuple[ParameterSpec, ...]:
+    """Return the specs of the transform tree, for any node that has one.
+
+    Args:
+        waits: Whether the node waits for transforms at a stamp, and not only takes the latest.
+    """
+    timeout = ParameterSpec('tf.timeout_s', 0.5, 'Longest wait for a transform at the wanted '
+                            'stamp.', minimum=0.0, maximum=10.0)
     return (
         ParameterSpec('tf.extrinsics', [], "Static transforms 'parent child x y z qx qy qz qw' in "
                       'metres, beside those of /tf_static.', read_only=True),
@@ -365,6 +371,5 @@ def tf_specs() -> tuple[ParameterSpec, ...]:
         ParameterSpec('tf.max_extrapolation_s', 0.0, 'How far beyond its newest sample a transform '
                       'may be used as it is; 0 forbids it.', minimum=0.0, maximum=1.0,
                       read_only=True),
-        ParameterSpec('tf.timeout_s', 0.5, 'Longest wait for a transform at the wanted stamp.',
-                      minimum=0.0, maximum=10.0),
+        *((timeout,) if waits else ()),
     )

@@ -4,23 +4,18 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
-import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.exceptions import InvalidHandle
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor, ShutdownException
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 from visualization_msgs.msg import MarkerArray
 
 from robotracer_msgs.action import ExecuteInstruction, FollowTrace
@@ -54,7 +49,6 @@ from robotracer_ros.nodes.diagnostics import (
     ErrorLog,
     Level,
     Status,
-    as_error,
 )
 from robotracer_ros.nodes.execution import (
     GoalFeedback,
@@ -71,7 +65,7 @@ from robotracer_ros.nodes.plugin_set import PluginSet
 from robotracer_ros.nodes.plugins import Role, check_plugin
 from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.nodes.robot_port import TopicRobotPort
-from robotracer_ros.nodes.runner import apply_transport_profile
+from robotracer_ros.nodes.runner import run_node
 from robotracer_ros.nodes.scene_input import DepthView, SceneInput
 from robotracer_ros.nodes.stamps import s_to_duration
 from robotracer_ros.planning.base import Planner, TimedPlan
@@ -525,69 +519,10 @@ def _options(goal: Any) -> Options:
     return Options(bool(goal.plan_only), bool(goal.allow_partial), float(goal.max_tcp_speed))
 
 
-def run(args: Sequence[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM, bring the robot to rest, return the exit code.
-
-    Unlike other nodes this one handles signals itself: rclpy's handler would end the context, and
-    then the brake could not be sent any more.
-    """
-    apply_transport_profile()
-    ask = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        ask.set()  # again and again does no harm: launchers and terminals signal twice
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
-    rclpy.init(args=list(args) if args is not None else None,
-               signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        node = PlannerNode()
-    except RobotracerError as e:
-        print(f'{e.name} ({e.code}): {e}', file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
-    executor = MultiThreadedExecutor(num_threads=6)
-    executor.add_node(node)
-    executor.create_task(node.autostart)
-
-    end = threading.Event()
-
-    def spin() -> None:
-        try:
-            # Not spin(): ending that from another thread destroys what it is waiting on.
-            while not end.is_set():
-                try:
-                    executor.spin_once(timeout_sec=0.1)
-                except InvalidHandle:
-                    # Cleanup dropped a subscription in one thread while this one collected what
-                    # to wait for; rclpy tolerates that for most entities, not for their events.
-                    continue
-        except (ExternalShutdownException, ShutdownException):
-            pass
-        except Exception as e:
-            node.get_logger().fatal(f'executor failed: {as_error(e)}')
-            raise
-        finally:
-            ask.set()
-
-    spinner = threading.Thread(target=spin, name='executor')
-    spinner.start()
-    try:
-        ask.wait()
-    finally:
-        node.close()
-        end.set()
-        spinner.join(5.0)
-        executor.shutdown(timeout_sec=2.0)
-        rclpy.try_shutdown()
-    return 0
-
-
-def main() -> None:
-    """Entry point of ``ros2 run robotracer_ros planner_node``."""
-    sys.exit(run())
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the planner node as a process; at its end the robot is at rest."""
+    return run_node(PlannerNode, args, lambda: MultiThreadedExecutor(num_threads=6))
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from robotracer_ros.errors import RobotracerError
@@ -65,13 +66,77 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, name='parent', daemon=True).start()
 
 
+class _Spinner:
+    """Runs an executor in a thread until told to end.
+
+    Args:
+        executor: With its node.
+        on_end: Called when it ends, for whatever reason.
+    """
+
+    def __init__(self, executor: Any, on_end: Callable[[], None]) -> None:
+        self._executor, self._on_end = executor, on_end
+        self._end = threading.Event()
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name='executor', daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether callbacks are still being called."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        from rclpy.exceptions import InvalidHandle
+        from rclpy.executors import ExternalShutdownException, ShutdownException
+        try:
+            # Not spin(): ending that from another thread destroys what it is waiting on.
+            while not self._end.is_set() and self._executor.context.ok():
+                # Cleanup may drop a subscription in one thread while this one collects what to
+                # wait for; rclpy tolerates that for most entities, not for their events.
+                with contextlib.suppress(InvalidHandle):
+                    self._executor.spin_once(timeout_sec=0.1)
+        except (ExternalShutdownException, ShutdownException):
+            pass
+        except BaseException as e:  # told by run_node, which must close the node first
+            self.failure = e
+        finally:
+            self._on_end()
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Call something between callbacks and wait for it; here and now when none are called any more."""
+        begun, done = threading.Lock(), threading.Event()
+
+        def once() -> None:
+            if not begun.acquire(blocking=False):
+                return
+            try:
+                work()
+            finally:
+                done.set()
+
+        if self.alive and self._executor.context.ok():
+            self._executor.create_task(once)
+        while not done.wait(0.1):
+            if not self.alive:
+                once()
+
+    def end(self) -> None:
+        """Stop calling callbacks."""
+        self._end.set()
+        self._thread.join(5.0)
+        self._executor.shutdown(timeout_sec=2.0)
+
+
 def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None,
              executor_factory: Callable[[], Any] | None = None) -> int:
-    """Run a node until SIGINT or SIGTERM; return the exit code.
+    """Run a node until SIGINT or SIGTERM, or until its context is shut down; return the exit code.
 
-    A node may have ``autostart()`` (called in the executor once it spins) and ``close()``
-    (called after the last callback). The executor is single-threaded unless another is given:
-    slow work belongs to a worker thread. EventsExecutor must not be used with a node that
+    A node may have ``autostart()``, called in the executor once it spins, and ``close()``, called
+    there, too, at every end: after a signal or a failed callback. The context is alive meanwhile,
+    so that a brake can be sent and clients get their results. That is why signals are handled here:
+    rclpy's handler would end the context first. The executor is single-threaded unless another is
+    given: slow work belongs to a worker thread. EventsExecutor must not be used with a node that
     publishes from a second thread (it deadlocks holding the interpreter lock).
 
     Args:
@@ -81,18 +146,25 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None,
 
     Returns:
         0 after a signal, 1 when the node cannot be made (its parameters are wrong).
+
+    Raises:
+        BaseException: what a callback or the factory raised, with the node closed.
     """
     apply_transport_profile()
     import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
 
-    # Ctrl-C reaches a process twice (terminal and launcher). Python's own handler would raise
-    # inside the clean-up; rclpy's, which stops the executor, is all that is needed.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: None)
+    ask = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        ask.set()  # again and again does no harm: launchers and terminals signal twice
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
     _end_with_parent()
-    rclpy.init(args=list(args) if args is not None else None)
-    node = None
+    rclpy.init(args=list(args) if args is not None else None,
+               signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = factory()
         executor = (executor_factory or SingleThreadedExecutor)()
@@ -100,19 +172,17 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None,
         autostart = getattr(node, 'autostart', None)
         if autostart is not None:
             executor.create_task(autostart)
-        with contextlib.suppress(ExternalShutdownException, KeyboardInterrupt):
-            executor.spin()
+        spinner = _Spinner(executor, ask.set)
+        try:
+            ask.wait()
+        finally:
+            spinner.call(getattr(node, 'close', lambda: None))
+            spinner.end()
+        if spinner.failure is not None:
+            raise spinner.failure
         return 0
     except RobotracerError as e:
         print(f'{e.name} ({e.code}): {e}', file=sys.stderr)
         return 1
-    except Exception:
-        # A signal during start leaves an invalid context, and everything rclpy then raises.
-        if rclpy.ok():
-            raise
-        return 0
     finally:
-        close = getattr(node, 'close', None)
-        if close is not None:
-            close()
         rclpy.try_shutdown()

@@ -27,7 +27,7 @@ from robotracer_ros.geometry.transforms import apply
 from robotracer_ros.nodes.conversions import trace_from_msg
 from robotracer_ros.nodes.images import image_to_depth, image_to_rgb, info_to_camera
 from robotracer_ros.nodes.instruction_client import InstructionClient, Progress
-from robotracer_ros.nodes.parameters import NodeParameters, ParameterSpec
+from robotracer_ros.nodes.parameters import NodeParameters, ParameterSpec, tf_specs
 from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.nodes.runner import run_node
 from robotracer_ros.nodes.transforms import TransformListener, TransformTree, parse_extrinsics
@@ -83,12 +83,7 @@ PARAMETERS = (
         'Action that carries out what is typed.',
         read_only=True,
     ),
-    ParameterSpec(
-        'tf.extrinsics',
-        [],
-        "Static transforms 'parent child x y z qx qy qz qw' beside /tf_static.",
-        read_only=True,
-    ),
+    *tf_specs(waits=False),
 )
 
 
@@ -106,7 +101,9 @@ class ViewerNode(Node):
         self._camera: CameraModel | None = None
         self._frame, self._joints, self._trace_until = '', dict[str, float](), 0.0
         self.latest_trace: Trace | None = None
-        self._tree = TransformTree()
+        self._tree = TransformTree(
+            number('tf.cache_s'), number('tf.max_gap_s'), number('tf.max_extrapolation_s')
+        )
         for parent, child, pose in parse_extrinsics(self._settings.strings('tf.extrinsics')):
             self._tree.set_static(parent, child, pose)
         self._listener = TransformListener(self, self._tree)
