@@ -25,6 +25,9 @@ BELOW, ABOVE = 0.008, 0.012
 TABLE_M = 0.005
 #: share of the shorter side that the middle of a thing has to be within what bears it
 INNER_SHARE = 0.25
+#: share of what was seen under the footprint that has to bear: two tops with a gap between them, or most
+#: of a rim, are no place
+BEARING_SHARE = 0.4
 #: edge of the cells that a footprint is looked at in, metres
 CELL = 0.005
 #: things go on behind what hides them up to this far from what was seen of them, metres
@@ -80,7 +83,7 @@ class Ground:
 
     def _cells(self, box: OrientedBox, bottom: float, outline: Matrix) -> Matrix:
         """Return the middles (N, 2) of the footprint's cells that bear: seen to, or hidden within the
-        outline (K, 2) of what does.
+        outline (K, 2) of what does. None when most of what was seen does not.
         """
         half = box.extents[:2] / 2
         n = np.maximum(1, np.ceil(box.extents[:2] / CELL)).astype(int)
@@ -95,6 +98,8 @@ class Ground:
         unknown = ~np.isfinite(highest)
         unknown[unknown] = inside(middles[unknown], outline)
         bears = (highest > bottom - BELOW) & (highest < bottom + ABOVE)
+        if bears.sum() < BEARING_SHARE * np.isfinite(highest).sum():
+            return np.zeros((0, 2))
         return np.asarray(middles[bears | unknown])
 
 

@@ -253,10 +253,10 @@ class Manipulation:
         if within is None or within >= wanted:
             return None
         x, y, z = goal
-        where = 'nothing bears it' if within < 0 else f'{1e3 * within:.0f} mm within what bears it'
+        where = f'{1e3 * within:.0f} mm within' if within > 0 else 'not above'
         return PathInCollisionError(
             f'PLACE: at ({x:.3f}, {y:.3f}, {z:.3f}) m the object would not stay: its middle is '
-            f'{where}, at least {1e3 * wanted:.0f} mm',
+            f'{where} what bears it, must be at least {1e3 * wanted:.0f} mm within',
             waypoint=len(self._trace.points) - 1,
             phase=Phase.PLACE.name,
             pair=['carried object', 'ground'],

@@ -79,6 +79,13 @@ def test_a_rim_bears_what_is_wider_and_not_what_falls_into_it():
     assert ground.reach(standing(0.5, 0.0, 0.09, (0.035, 0.035, 0.05))) < 0
 
 
+def test_two_tops_with_a_gap_between_them_are_no_place():
+    tops = [patch((x - 0.02, x + 0.02), (-0.02, 0.02), 0.05) for x in (0.43, 0.57)]
+    between = TABLE[np.abs(TABLE[:, 0] - 0.5) < 0.04]
+    ground = ground_of(seen(*tops, between), np.array([0.5, 0.0, 0.05]))
+    assert ground.reach(standing(0.5, 0.0, 0.05, (0.16, 0.16, 0.06))) < 0
+
+
 def test_part_of_a_top_that_is_hidden_by_something_bears_too():
     tray = patch((0.4, 0.6), (-0.12, 0.12), 0.012)
     hidden = np.abs(tray[:, :2] - (0.5, 0.0)).max(axis=1) < 0.03
