@@ -220,6 +220,12 @@ class Manipulation:
             for turn in turns[1:]:
                 yield c, turn, True
 
+    @property
+    def blocked(self) -> PathInCollisionError | None:
+        """Why the object cannot stand at its place however it is turned; None when it can."""
+        errors = [self.goal_blocked(float(np.deg2rad(a))) for a in self._parameters.yaw_options_deg]
+        return errors[0] if all(e is not None for e in errors) else None
+
     def goal_blocked(self, turn: float) -> PathInCollisionError | None:
         """Tell why the object cannot stand at its place, whatever holds it; None when it can."""
         if turn not in self._blocked:

@@ -19,6 +19,7 @@ from robotracer_ros.errors import (
     NoJointStateError,
     ObjectNotFoundError,
     PathInCollisionError,
+    PlanningError,
     StartInCollisionError,
     UnreachableError,
 )
@@ -294,12 +295,14 @@ class OmplPlanner(Planner):
             PlanningError: of the place that the trace ends at.
         """
         plain = search(trace)
-        solution, problem = None, None
-        try:
-            solution = plain.solve(grasps, allow_partial)
-            problem = solution.failed
-        except (PathInCollisionError, UnreachableError) as e:
-            problem = e
+        solution: Solution | None = None
+        problem: PlanningError | None = plain.blocked
+        if problem is None:
+            try:
+                solution = plain.solve(grasps, allow_partial)
+                problem = solution.failed
+            except (PathInCollisionError, UnreachableError) as e:
+                problem = e
         if problem is not None and problem.details.get('phase') == Phase.PLACE.name:
             p, tries = self._config.planner, 0
             for near in nearby_places(trace, scene, self._config.workspace, p.max_place_shift_m):
@@ -313,6 +316,9 @@ class OmplPlanner(Planner):
                     return beside, beside.solve(grasps, False), near
                 except (PathInCollisionError, UnreachableError, NoGraspError):
                     continue
+        if plain.blocked is not None:
+            # No other place either: the whole verdict, which also says whether it can be grasped.
+            solution = plain.solve(grasps, allow_partial)
         if solution is None:
             assert problem is not None
             raise problem
