@@ -267,7 +267,7 @@ class PlannerProcess:
             'autostart': True, 'planner.plugin': 'swing', 'diagnostics.period_s': 0.2,
             'trace_timeout_s': 10.0,
             # The machine that runs this test may be busy with other things.
-            'controller.joint_trajectory.max_state_age_s': 1.0, 'robot.max_state_age_s': 1.0,
+            'controller.joint_trajectory.max_state_age_s': 2.0, 'robot.max_state_age_s': 2.0,
             'controller.joint_trajectory.max_silence_s': 10.0,
             'depth.max_age_s': 1.5, 'recheck.max_gap_s': 2.0,
             'tf.extrinsics': [f'base_link {FRAME} 0.5 0 1 0 1 0 0'], **(parameters or {})}
