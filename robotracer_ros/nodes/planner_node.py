@@ -182,7 +182,7 @@ class PlannerNode(LifecycleNode):
         self._stop_current(CancelledError(f'cancelled: {why}'))
         self._plugins.disconnect()
 
-    def close(self) -> None:
+    def halt(self) -> None:
         """Stop the robot and give clients their results; called while the executor still spins."""
         self._closing.set()
         self.stop_robot('the planner node shuts down')

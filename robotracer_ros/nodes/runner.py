@@ -81,11 +81,6 @@ class _Spinner:
         self._thread = threading.Thread(target=self._run, name='executor', daemon=True)
         self._thread.start()
 
-    @property
-    def alive(self) -> bool:
-        """Whether callbacks are still being called."""
-        return self._thread.is_alive()
-
     def _run(self) -> None:
         from rclpy.exceptions import InvalidHandle
         from rclpy.executors import ExternalShutdownException, ShutdownException
@@ -103,41 +98,29 @@ class _Spinner:
         finally:
             self._on_end()
 
-    def call(self, work: Callable[[], None]) -> None:
-        """Call something between callbacks and wait for it; here and now when none are called any more."""
-        begun, done = threading.Lock(), threading.Event()
-
-        def once() -> None:
-            if not begun.acquire(blocking=False):
-                return
-            try:
-                work()
-            finally:
-                done.set()
-
-        if self.alive and self._executor.context.ok():
-            self._executor.create_task(once)
-        while not done.wait(0.1):
-            if not self.alive:
-                once()
-
     def end(self) -> None:
         """Stop calling callbacks."""
         self._end.set()
-        self._thread.join(5.0)
+        self._thread.join(30.0)  # a callback may be loading a model
         self._executor.shutdown(timeout_sec=2.0)
+
+
+def _nothing() -> None:
+    pass
 
 
 def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None,
              executor_factory: Callable[[], Any] | None = None) -> int:
     """Run a node until SIGINT or SIGTERM, or until its context is shut down; return the exit code.
 
-    A node may have ``autostart()``, called in the executor once it spins, and ``close()``, called
-    there, too, at every end: after a signal or a failed callback. The context is alive meanwhile,
-    so that a brake can be sent and clients get their results. That is why signals are handled here:
-    rclpy's handler would end the context first. The executor is single-threaded unless another is
-    given: slow work belongs to a worker thread. EventsExecutor must not be used with a node that
-    publishes from a second thread (it deadlocks holding the interpreter lock).
+    A node may have ``autostart()``, called in the executor once it spins. At every end, by a signal
+    or a failed callback, two more are called if it has them: ``halt()`` at once, while callbacks
+    still run (unless one failed), in another thread, to brake and to give clients their results;
+    then ``close()``, after the last callback. The context is alive meanwhile, so that both can
+    publish. That is why signals are handled here: rclpy's handler would end the context first. The
+    executor is single-threaded unless another is given: slow work belongs to a worker thread.
+    EventsExecutor must not be used with a node that publishes from a second thread (it deadlocks
+    holding the interpreter lock).
 
     Args:
         factory: Makes the node, after ``rclpy.init``.
@@ -175,9 +158,10 @@ def run_node(factory: Callable[[], Node], args: Sequence[str] | None = None,
         spinner = _Spinner(executor, ask.set)
         try:
             ask.wait()
+            getattr(node, 'halt', _nothing)()
         finally:
-            spinner.call(getattr(node, 'close', lambda: None))
             spinner.end()
+            getattr(node, 'close', _nothing)()
         if spinner.failure is not None:
             raise spinner.failure
         return 0

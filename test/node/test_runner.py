@@ -1,6 +1,6 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""However a node's process ends, the node is closed while it can still publish."""
+"""However a node's process ends, the node is halted and closed while it can still publish."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ class Ending(Node):
         if how == 'shutdown':
             self.context.try_shutdown()
 
+    def halt(self):
+        print('halted', self.context.ok(), flush=True)
+
     def close(self):
         if self.context.ok():
             self.out.publish(String(data='brake'))
@@ -62,7 +65,7 @@ def test_signal(number, several):
         process.send_signal(number)
         process.send_signal(number)
         out, err = process.communicate(timeout=60.0)
-    assert (process.returncode, out) == (0, 'closed True\n'), err
+    assert (process.returncode, out) == (0, 'halted True\nclosed True\n'), err
     assert 'Traceback' not in err
 
 
@@ -70,14 +73,14 @@ def test_signal(number, several):
 def test_failed_callback(several):
     with start('callback', several) as process:
         out, err = process.communicate(timeout=60.0)
-    assert (process.returncode, out) == (1, 'started\nclosed True\n'), err
+    assert (process.returncode, out) == (1, 'started\nhalted True\nclosed True\n'), err
     assert 'ZeroDivisionError: a bug in a callback' in err
 
 
 def test_context_that_is_shut_down():
     with start('shutdown', 'one') as process:
         out, err = process.communicate(timeout=60.0)
-    assert (process.returncode, out) == (0, 'started\nclosed False\n'), err
+    assert (process.returncode, out) == (0, 'started\nhalted False\nclosed False\n'), err
 
 
 def test_wrong_parameters():
