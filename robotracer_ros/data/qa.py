@@ -26,7 +26,8 @@ from robotracer_ros.data.split import (
     weighted,
 )
 from robotracer_ros.data.task import Task
-from robotracer_ros.data.tasks import sample_tasks
+from robotracer_ros.data.tasks import SIMPLE_PRIMITIVES, sample_tasks
+from robotracer_ros.geometry.trace import Referring
 from robotracer_ros.geometry.transforms import make_transform
 from robotracer_ros.sim.spec import Primitive, SceneObject
 from robotracer_ros.tracer.prompts import lift_prompt, measure_prompt, refer_prompt, trace_prompt
@@ -130,6 +131,7 @@ def sample_questions(
     n: int,
     split: Split = 'train',
     types: Mapping[str, float] | None = None,
+    simple: bool = False,
 ) -> list[Sample]:
     """Make up to ``n`` questions about a scene; the same state of ``rng`` gives the same ones.
 
@@ -139,12 +141,14 @@ def sample_questions(
         n: How many.
         split: Which phrasings and compositions may occur.
         types: Types and relative weights, ``TYPE_WEIGHTS`` when None.
+        simple: Traces are of tasks as a demo asks for: place or stack one plainly named thing.
     """
     weights = dict(TYPE_WEIGHTS if types is None else types)
     names, values = list(weights), list(weights.values())
     wanted = [weighted(rng, names, values) for _ in range(n)]
     traces = sum(t.startswith('trace') or t == 'lift' for t in wanted)
-    tasks = sample_tasks(facts, rng, traces, split=split) if traces else []
+    primitives = SIMPLE_PRIMITIVES if simple else None
+    tasks = sample_tasks(facts, rng, traces, primitives, split=split, plain_names=simple)
     samples: list[Sample | None] = []
     for kind in wanted:
         match kind:
@@ -290,14 +294,13 @@ def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
         )
     answer = write_answer(points, task.reasoning if think else ())
     meant: list[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]] = []
+    last = _rests_on(facts, task)
     if think:
         by_id = {o.object.id: o for o in facts.objects}
-        meant += [
-            (i, by_id[i].surface, s.point)
-            for s, i in zip(task.reasoning, task.step_objects, strict=True)
-            if i is not None and hasattr(s, 'point')
-        ]
-    last = _rests_on(facts, task)
+        for step, i in zip(task.reasoning, task.step_objects, strict=True):
+            if isinstance(step, Referring):  # of an object, or of the place where it is to end
+                owner, world = (i, by_id[i].surface) if i is not None else (last, task.path[-1])
+                meant.append((owner, world, step.point))
     for k, (world, uvd) in enumerate(zip(task.path, task.trace, strict=True)):
         owner = task.moved if k == 0 else last if k == len(task.path) - 1 else None
         meant.append((owner, world, (float(uvd[0]), float(uvd[1]), float(uvd[2]))))

@@ -56,7 +56,8 @@ class Task:
         split: ``train``, or what is held out: ``val``, ``wording``, ``composition``.
         via: Id of the object that has to be passed (M4, M5), or None.
         via_side: On which side: ``left of``, ``right of``, ``in front of``, ``behind`` or ``over``; empty otherwise.
-        step_objects: For each reasoning step the id of the object that it is about, or None.
+        step_objects: For each reasoning step the id of the object that it is about, or None; None for the
+            place where the object is to end, too.
         distance: Metres asked for in the instruction, or None.
     """
 

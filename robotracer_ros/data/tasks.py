@@ -34,6 +34,8 @@ PRIMITIVE_WEIGHTS: Mapping[str, float] = {
 }
 #: what a demo asks for
 SIMPLE_PRIMITIVES = {'M1': 3.0, 'M3': 1.0}
+#: what the reasoning calls the place where the object is to end
+GOAL_STEP = 'the place to put it'
 #: steps of reasoning at most
 MAX_STEPS = 9
 #: a trace is rejected when more of its way than this is hidden
@@ -170,7 +172,7 @@ def _attempt(
     trace = facts.project(path)
     trace = np.column_stack([np.round(trace[:, :2]), np.round(trace[:, 2], 3)])
     trace[0] = plan.moved.uvd
-    steps, ids, keys = _reason(facts, plan, named)
+    steps, ids, keys = _reason(facts, plan, named, trace[-1] if plan.goal else None)
     o = facts.scene.objects
     task = Task(
         instruction=sentence,
@@ -291,12 +293,14 @@ def _say(plan: Draft, named: _Named, rng: np.random.Generator, split: Split) -> 
 
 
 def _reason(
-    facts: SceneFacts, plan: Draft, named: _Named
+    facts: SceneFacts, plan: Draft, named: _Named, end: NDArray[np.float64] | None
 ) -> tuple[tuple[ReasoningStep, ...], tuple[str | None, ...], tuple[int, ...]]:
     """Write the generating program as steps, the ids that they are about, and which of them are key steps.
 
     Order: the scale, the moved object, what is passed, the references or targets (each after what its phrase leans on),
-    then lengths. What a phrase leans on is no key step.
+    then lengths, at last the place where the object is to end (``end``, as the trace writes it). What a phrase leans on
+    is no key step. The place stands before the trace because a trace is a way to it: written last, after six points on
+    that way, it would be reached in six small steps instead of being looked up.
     """
     steps: list[ReasoningStep] = [Scale(round(facts.scale, 3))]
     ids: list[str | None] = [None]
@@ -330,6 +334,10 @@ def _reason(
             plan.distance[0],
             None,
         )
+    if end is not None:
+        keys.append(len(steps))
+        ids.append(None)
+        steps.append(Referring(GOAL_STEP, (float(end[0]), float(end[1]), float(end[2]))))
     if len(steps) > MAX_STEPS:
         keep = sorted(
             keys + [i for i in range(len(steps)) if i not in keys][: MAX_STEPS - len(keys)]

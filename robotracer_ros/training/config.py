@@ -25,6 +25,7 @@ class Phase:
             of one with questions.
         long: Weights of the question types asked in steps of traces.
         long_share: Share of steps with traces.
+        simple_share: Share of these whose tasks are as a demo asks for them.
         plain_share: Share of the referring questions that name kind and colour only.
         images: Pictures per process and step without questions.
     """
@@ -33,6 +34,7 @@ class Phase:
     short: dict[str, float] = field(default_factory=dict)
     long: dict[str, float] = field(default_factory=dict)
     long_share: float = 0.0
+    simple_share: float = 0.0
     plain_share: float = 0.0
     images: int = 6
 
@@ -53,7 +55,8 @@ class SftConfig:
         init_encoders_only: Take encoders, projectors and patch heads from it, and a fresh decoder.
         seed: Of weights and samples.
         device: ``auto``, ``cpu``, ``cuda``.
-        precision: ``fp32``, ``tf32`` or ``bf16`` (autocast; never on a CPU without bf16 units).
+        precision: ``fp32``, ``tf32`` or ``bf16`` (autocast; slower than fp32 on a
+            CPU without bf16 units).
         threads: Of torch, per process. With other work on the machine one thread and two processes
             beat two threads by far.
         scenes_per_step: Images per process and step.
@@ -65,7 +68,8 @@ class SftConfig:
             ``output`` or at ``decay_at``.
         decay_at: Step, or None.
         max_steps: Stop there, or None.
-        pointer_weight, dense_weight: Weights of the auxiliary losses.
+        pointer_weight, dense_weight, spot_weight, number_weight: Weights of the auxiliary losses:
+            which thing, what each patch shows, where in the picture, which number comes next.
         drop_rays, drop_depth, drop_pose: Probability that a sample goes without.
         hole_probability: Probability that depth gets rectangular holes.
         save_minutes: Between checkpoints.
@@ -100,6 +104,8 @@ class SftConfig:
     max_steps: int | None = None
     pointer_weight: float = 1.0
     dense_weight: float = 0.3
+    spot_weight: float = 0.5
+    number_weight: float = 4.0
     drop_rays: float = 0.05
     drop_depth: float = 0.1
     drop_pose: float = 0.2

@@ -20,6 +20,10 @@ from robotracer_ros.tracer.model.tokenizer import EOS, PAD, NumberTokens
 PointerTarget = int | tuple[float, float] | None
 
 
+#: how many times the end of a trace counts
+END = 3
+
+
 @dataclass(frozen=True)
 class TextPair:
     """A question about an image and its answer.
@@ -28,12 +32,14 @@ class TextPair:
         prompt, answer: Texts.
         targets: Per coordinate tuple of the answer, in order, what it points at.
         family: For figures: ``refer``, ``measure``, ``goal``, ``trace`` ...
+        names: Phrases of the prompt and the index of the object that each names.
     """
 
     prompt: str
     answer: str
     targets: tuple[PointerTarget, ...] = ()
     family: str = 'refer'
+    names: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Example:
     """A tokenised pair.
 
     ``ids[start:]`` is the answer; ``pointers`` holds (position before the first coordinate,
-    target).
+    target), ``spots`` (position before u or v, the point), ``numbers`` (position before any number,
+    its place in 0..1), ``emphasis`` how much each token of the answer counts.
     """
 
     ids: list[int]
@@ -49,6 +56,9 @@ class Example:
     roles: list[str]
     pointers: list[tuple[int, PointerTarget]]
     followers: list[tuple[int, PointerTarget]]
+    spots: list[tuple[int, tuple[float, float]]]
+    numbers: list[tuple[int, float]]
+    emphasis: list[float]
     family: str
 
 
@@ -68,6 +78,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
         # The words themselves point too, from the last one of the phrase on: the way from a noun to
         # what it names is shorter there, and the first coordinate inherits it.
         pointers += [(len(head) - back, pair.targets[0]) for back in (3, 2, 1)]
+    pointers += _named(tokenizer, pair)
     # The same thing stays in view while v and d are written. Taught, but never counted as grounding:
     # these positions have read the true u.
     followers: list[tuple[int, PointerTarget]] = [
@@ -76,9 +87,60 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
         for later in (1, 3)
         if t is not None and len(head) + i + later + 1 < len(head) + len(answer)
     ]
+    spots: list[tuple[int, tuple[float, float]]] = []
+    emphasis = [1.0] * len(answer)
+    # Where a trace ends decides about it, in the reasoning and at the end; a keypoint on the way does
+    # not.
+    end = answer[firsts[-1] : firsts[-1] + 3] if len(firsts) > 1 else None
+    for i in firsts:
+        if roles[i + 2 : i + 3] == ['v']:
+            ends = answer[i : i + 3] == end
+            point = (numbers.integer_of[answer[i]], numbers.integer_of[answer[i + 2]])
+            spots += [(len(head) + i - 1, point), (len(head) + i + 1, point)] * (END if ends else 1)
+            if ends:
+                emphasis[i], emphasis[i + 2] = float(END), float(END)
+    expected = [
+        (
+            len(head) + i - 1,
+            (numbers.integer_of if r in 'uv' else numbers.fraction_of)[answer[i]] / 1000,
+        )
+        for i, r in enumerate(roles)
+        if r
+    ]
     return Example(
-        head + answer, len(head), [''] * len(head) + roles, pointers, followers, pair.family
+        head + answer,
+        len(head),
+        [''] * len(head) + roles,
+        pointers,
+        followers,
+        spots,
+        expected,
+        emphasis,
+        pair.family,
     )
+
+
+def _named(
+    tokenizer: PreTrainedTokenizerFast, pair: TextPair
+) -> list[tuple[int, PointerTarget]]:
+    """Let the last word of each phrase of the prompt point at what the phrase names.
+
+    An answer then finds its things beside the words that ask for them, instead of grounding the
+    whole instruction anew for every point.
+    """
+    if not pair.names:
+        return []
+    ends = [
+        end for _, end in tokenizer(pair.prompt, return_offsets_mapping=True)['offset_mapping']
+    ]
+    spoken = pair.prompt.lower()
+    found: list[tuple[int, PointerTarget]] = []
+    for phrase, index in pair.names:
+        start = spoken.find(phrase.lower())
+        end = start + len(phrase)
+        if start >= 0 and end in ends:
+            found.append((1 + ends.index(end), index))  # <user> stands before the prompt
+    return found
 
 
 class SoftLabels:
@@ -157,6 +219,21 @@ def pointer_distribution(
     return (blob / blob.sum()).astype(np.float32)
 
 
+def spot_distribution(point: tuple[float, float], rows: int, cols: int) -> NDArray[np.float32]:
+    """Share a point among the four patches around it, so that the mean of their centres is the point.
+
+    Returns:
+        (N,) over patches. Points beyond the outermost centres count to these.
+    """
+    x = min(max(point[0] / 1000 * cols - 0.5, 0.0), cols - 1.0)
+    y = min(max(point[1] / 1000 * rows - 0.5, 0.0), rows - 1.0)
+    i, j = min(int(x), cols - 2), min(int(y), rows - 2)
+    share = np.zeros((rows, cols), np.float32)
+    across, down = np.array([1 - (x - i), x - i]), np.array([1 - (y - j), y - j])
+    share[j : j + 2, i : i + 2] = down[:, None] * across
+    return share.ravel()
+
+
 @dataclass(frozen=True)
 class Batch:
     """Questions about one image, padded on the right.
@@ -166,6 +243,9 @@ class Batch:
         rows, labels, roles: Flat positions q * T + t of the states that predict answer tokens,
             what they predict, its role.
         pointer_rows: (K,) flat positions; ``pointer_target`` (K, N) distributions over patches.
+        spot_rows: The same for points of the picture.
+        emphasis: (M,) how much each token counts.
+        number_rows: (L,) flat positions; ``numbers`` (L,) what comes next, in 0..1.
     """
 
     ids: Tensor
@@ -177,6 +257,11 @@ class Batch:
     pointer_target: Tensor
     follower_rows: Tensor
     follower_target: Tensor
+    spot_rows: Tensor
+    spot_target: Tensor
+    number_rows: Tensor
+    numbers: Tensor
+    emphasis: Tensor
 
 
 def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, cols: int) -> Batch:
@@ -191,6 +276,11 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
     targets: list[NDArray[np.float32]] = []
     follower_rows: list[int] = []
     follower_targets: list[NDArray[np.float32]] = []
+    spot_rows: list[int] = []
+    spot_targets: list[NDArray[np.float32]] = []
+    number_rows: list[int] = []
+    numbers: list[float] = []
+    emphasis: list[float] = []
     for q, e in enumerate(examples):
         ids[q, : len(e.ids)] = torch.tensor(e.ids)
         for i in range(e.start, len(e.ids)):
@@ -198,6 +288,7 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
             labels.append(e.ids[i])
             roles.append(e.roles[i])
             question.append(q)
+        emphasis += e.emphasis
         for found, at, goals in (
             (e.pointers, pointer_rows, targets),
             (e.followers, follower_rows, follower_targets),
@@ -207,6 +298,10 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
                 if distribution is not None:
                     at.append(q * width + position)
                     goals.append(distribution)
+        spot_rows += [q * width + position for position, _ in e.spots]
+        spot_targets += [spot_distribution(point, rows, cols) for _, point in e.spots]
+        number_rows += [q * width + position for position, _ in e.numbers]
+        numbers += [value for _, value in e.numbers]
 
     def stack(goals: list[NDArray[np.float32]]) -> Tensor:
         return torch.from_numpy(np.stack(goals)) if goals else torch.zeros(0, rows * cols)
@@ -221,4 +316,9 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
         stack(targets),
         torch.tensor(follower_rows, dtype=torch.long),
         stack(follower_targets),
+        torch.tensor(spot_rows, dtype=torch.long),
+        stack(spot_targets),
+        torch.tensor(number_rows, dtype=torch.long),
+        torch.tensor(numbers),
+        torch.tensor(emphasis),
     )

@@ -15,6 +15,7 @@ from robotracer_ros.data.facts import SceneFacts
 from robotracer_ros.data.language import describe
 from robotracer_ros.data.qa import Sample, sample_questions
 from robotracer_ros.data.split import Split
+from robotracer_ros.geometry.trace import Referring
 from robotracer_ros.sim.spec import Rendering, Scene
 from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.tokenizer import NumberTokens
@@ -38,13 +39,15 @@ class ImageBatch:
 
 
 def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
-    """Add to a sample what its coordinate tuples point at.
+    """Add to a sample what its coordinate tuples and the names in its question point at.
 
-    An object where the tuple is its visible surface point; a place for goals and for a lone free
-    spot; nothing for points
-    in the air, which follow from the rest of the text.
+    An object where the tuple is its visible surface point. A goal or a free place, and the keypoint
+    above it, point at the thing that they are described by: the reference, the last thing to hover
+    over, or the moved thing itself. Other points in the air point at nothing; they follow from the
+    rest of the text.
     """
     index = {o.object.id: o.index for o in facts.objects}
+    task = sample.task
     targets: list[PointerTarget] = []
     for k, mention in enumerate(sample.mentions):
         owner = index.get(mention.object_id) if mention.object_id is not None else None
@@ -52,11 +55,24 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
             mention.world, facts.objects[owner].surface, atol=1e-6
         ):
             targets.append(owner)
-        elif k == len(sample.mentions) - 1:
-            targets.append((mention.uvd[0], mention.uvd[1]))
+        elif task is None:
+            targets.append(index[sample.target_ids[0]])
+        elif k >= len(sample.mentions) - 2 or np.allclose(
+            mention.world, task.path[-1], atol=1e-6
+        ):
+            by = (task.references[:1] or task.hover_targets[-1:] or (task.moved,))[0]
+            targets.append(index[by])
         else:
             targets.append(None)
-    return TextPair(sample.prompt, sample.answer, tuple(targets), sample.task_type)
+    names: tuple[tuple[str, int], ...] = ()
+    if task is not None:
+        steps = zip(task.reasoning, task.step_objects, strict=True)
+        names = tuple(
+            (step.target, index[of])
+            for step, of in steps
+            if isinstance(step, Referring) and of is not None
+        )
+    return TextPair(sample.prompt, sample.answer, tuple(targets), sample.task_type, names)
 
 
 def plain_questions(facts: SceneFacts, rng: np.random.Generator, n: int) -> list[TextPair]:
@@ -143,9 +159,11 @@ class SampleStream:
         scene, image = self._cache.scene(i), self._cache.rendering(i)
         facts = SceneFacts(scene, image)
         if rng.random() < phase.long_share:
+            simple = bool(rng.random() < phase.simple_share)
+            n = config.long_questions
             pairs = [
                 text_pair(s, facts)
-                for s in sample_questions(facts, rng, config.long_questions, split, phase.long)
+                for s in sample_questions(facts, rng, n, split, phase.long, simple)
             ]
         else:
             plain = (

@@ -2,24 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered scenes on disk: an image costs 0.1 s to render and is asked hundreds of questions.
 
-A cache folder holds memory-mapped arrays that grow while training reads them, the scenes behind
-the pictures, and one JSON
-line per scene that is ready. The scenes are stored and not made again from their seeds, because a
-later generator makes
-other scenes from the same seeds. They are stored as a pickle: read only caches that you made
-yourself.
+A cache folder holds memory-mapped arrays that grow while training reads them, and one JSON line per
+picture that is ready: the scene behind it. Scenes are stored and not made again from their seeds,
+because a later generator makes other scenes from the same seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import pickle
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robotracer_ros.data.store import scene_from_dict, scene_to_dict
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.spec import Rendering, Scene
 
@@ -64,20 +61,19 @@ class SceneCache:
 
         self._rgb, self._depth = array('rgb', np.uint8, (3,)), array('depth', np.uint16)
         self._seg = array('segmentation', np.int8)
-        self._index = self.folder / 'index.jsonl'
-        self._scenes = self.folder / 'scenes.pkl'
-        self._read = 0
-        self._offsets: list[int] = []
+        self._scenes = self.folder / 'scenes.jsonl'
+        self._starts = [0]  # of every line, and where the next one will begin
         self._kept: dict[int, Scene] = {}
 
     def __len__(self) -> int:
         """Count the scenes that are ready; grows while another process renders."""
-        if self._index.exists() and self._index.stat().st_size > self._read:
-            text = self._index.read_text()
-            lines = text[: text.rfind('\n') + 1].splitlines()
-            self._offsets = [json.loads(line)['offset'] for line in lines]
-            self._read = len(text.encode())
-        return len(self._offsets)
+        if self._scenes.exists() and self._scenes.stat().st_size > self._starts[-1]:
+            with self._scenes.open('rb') as file:
+                file.seek(self._starts[-1])
+                for line in file:
+                    if line.endswith(b'\n'):
+                        self._starts.append(self._starts[-1] + len(line))
+        return len(self._starts) - 1
 
     def rendering(self, i: int) -> Rendering:
         """Return the picture of seed ``first + i``."""
@@ -94,11 +90,11 @@ class SceneCache:
     def scene(self, i: int) -> Scene:
         """Return the scene of picture i."""
         if i not in self._kept:
-            if i >= len(self._offsets) and i >= len(self):
+            if i >= len(self._starts) - 1 and i >= len(self):
                 raise IndexError(f'{self.folder} holds {len(self)} pictures, no picture {i}')
             with self._scenes.open('rb') as file:
-                file.seek(self._offsets[i])
-                self._kept[i] = pickle.load(file)
+                file.seek(self._starts[i])
+                self._kept[i] = scene_from_dict(json.loads(file.readline()))
         return self._kept[i]
 
     def fill(self) -> None:
@@ -106,18 +102,15 @@ class SceneCache:
         from robotracer_ros.sim.render import Renderer
 
         renderer = Renderer()
-        with self._index.open('a') as index, self._scenes.open('ab') as scenes:
+        with self._scenes.open('a', encoding='utf-8') as scenes:
             for i in range(len(self), self.capacity):
                 scene = generate_scene(self.first + i)
                 image = renderer.render(scene)
                 self._rgb[i] = image.rgb
                 self._depth[i] = np.clip(np.rint(image.depth / DEPTH_STEP), 0, 65535)
                 self._seg[i] = image.segmentation
-                offset = scenes.tell()
-                pickle.dump(scene, scenes)
+                scenes.write(json.dumps(scene_to_dict(scene)) + '\n')
                 scenes.flush()
-                index.write(json.dumps({'seed': self.first + i, 'offset': offset}) + '\n')
-                index.flush()
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def image_loss(
     # worth more than a point, but not twenty times more.
     count = torch.bincount(batch.question, minlength=questions).float().to(device)
     weight = count.clamp(min=1).rsqrt()[batch.question.to(device)]
-    lm = (token_loss * weight).sum() / questions
+    lm = (token_loss * weight * batch.emphasis.to(device)).sum() / questions
     figures = {'lm': float(lm.detach())}
     role_u = torch.tensor([r == 'u' for r in batch.roles], device=device)
     if role_u.any():
@@ -125,6 +125,18 @@ def image_loss(
             scores, total = out.pointers[-1]
             log_p = scores.flatten(0, 1)[rows] - total.flatten()[rows][:, None]
             loss = loss - 0.3 * config.pointer_weight * (target * log_p).sum(1).mean()
+    if len(batch.spot_rows) and out.spots is not None and out.numbers is not None:
+        rows, target = batch.spot_rows.to(device), batch.spot_target.to(device)
+        log_p = out.spots.flatten(0, 1)[rows].float().log_softmax(-1)
+        loss = loss - config.spot_weight * (target * log_p).sum(1).mean()
+        place = out.numbers.flatten(0, 1)[rows][:, :2].detach()
+        centres = model.model.centres()
+        figures['spot'] = float((place - target @ centres).abs().mean())
+    if len(batch.number_rows) and out.numbers is not None:
+        rows, numbers = batch.number_rows.to(device), batch.numbers.to(device)
+        off = (out.numbers.flatten(0, 1)[rows][:, 2] - numbers).abs().mean()
+        loss = loss + config.number_weight * off
+        figures['number'] = float(off.detach())
     error = out.log_scale[0] - item.log_scale
     loss = loss + model.config.scale_loss_weight * error**2
     figures['scale'] = float(error.detach().abs())
@@ -133,6 +145,10 @@ def image_loss(
     )
     figures |= {'dense': float(dense.detach()), 'both': seen['both'], 'kind': seen['kind']}
     return loss + config.dense_weight * dense, figures
+
+
+#: figures that are shown apart for steps with traces
+_OF_TRACES = ('lm', 'u', 'ptr0', 'ptr1', 'ptr2', 'spot', 'number')
 
 
 class Run:
@@ -283,7 +299,7 @@ class Run:
             long = any(f.startswith('trace') for f in item.families)
             for k, v in figures.items():
                 total.setdefault(
-                    f'{k}_t' if long and k in ('lm', 'u', 'ptr0', 'ptr1', 'ptr2') else k, []
+                    f'{k}_t' if long and k in _OF_TRACES else k, []
                 ).append(v)
         self._average_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)

@@ -20,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
 
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
-from robotracer_ros.tracer.model.reader import PlaceReader
+from robotracer_ros.tracer.model.reader import PlaceReader, SpotReader
 
 #: outputs of the auxiliary per-patch regression: du, dv (instance centre minus patch centre, 1/100
 #: of the image), log
@@ -81,6 +81,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
             classes = config.dense_kinds + config.dense_colors + 3
             self.dense_head = nn.Linear(width, classes + DENSE_VALUES)
             self.reader = PlaceReader(width)
+            self.spot_reader = SpotReader(width)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -115,14 +116,10 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         """
         config = self.config
         dense = self.dense_head(visual.detach()).detach()
-        grid = config.spatial_config
-        rows, cols = grid.image_height // grid.patch_size, grid.image_width // grid.patch_size
         kind = dense[..., : config.dense_kinds].softmax(-1)
         thing = 1 - kind[..., -3:].sum(-1)  # the last three are table, robot, background
         values = dense[..., -DENSE_VALUES:]
-        index = torch.arange(visual.shape[1], device=visual.device) % (rows * cols)
-        u = (index % cols + 0.5) / cols + values[..., 0] * 0.1 * thing
-        v = (index // cols + 0.5) / rows + values[..., 1] * 0.1 * thing
+        u, v = (self.centres() + values[..., :2] * 0.1 * thing[..., None]).unbind(-1)
         told = (values[..., 2].clamp(-8, 8) / 4).exp()
         _, geometry = unpack(pixel_values)
         height, width = geometry.depth.shape[-2:]
@@ -132,6 +129,13 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         known = (sensed > 0) & torch.isfinite(sensed) & geometry.present[:, 1:2]
         d = torch.where(known, sensed, told)
         return torch.stack([u, v, d - d.floor(), d / 4], -1)
+
+    def centres(self) -> Tensor:
+        """Return the middle of each visual token's patch: (N, 2), u and v in 0..1."""
+        grid = self.config.spatial_config
+        rows, cols = grid.image_height // grid.patch_size, grid.image_width // grid.patch_size
+        index = torch.arange(self.config.visual_tokens, device=self.device) % (rows * cols)
+        return torch.stack([(index % cols + 0.5) / cols, (index // cols + 0.5) / rows], -1)
 
     def is_visual(self, input_ids: Tensor) -> Tensor:
         """Mark placeholder positions."""
@@ -219,6 +223,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         if seen is not None and input_ids is not None:
             prefix = self.is_visual(input_ids) | (input_ids == self.config.scale_token_id)
             read, _ = self.reader(out.last_hidden_state, *seen)
+            read, _, _ = self.spot_reader(read, seen[0], self.centres())
             out.last_hidden_state = torch.where(prefix[..., None], out.last_hidden_state, read)
         return out
 

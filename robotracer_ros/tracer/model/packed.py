@@ -32,12 +32,16 @@ class PackedOutput:
         pointers: Per supervised (layer, head): (B, Q * T, P) logits over the visual tokens and (B,
             Q * T) log of the
             whole softmax denominator.
+        spots: (B, Q * T, P) logits of where in the picture each state looks.
+        numbers: (B, Q * T, 3) u and v of that place and the expected next number, in 0..1.
     """
 
     visual: Tensor
     log_scale: Tensor
     hidden: Tensor | None
     pointers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    spots: Tensor | None = None
+    numbers: Tensor | None = None
 
 
 def packed_forward(
@@ -133,5 +137,8 @@ def packed_forward(
                 hidden, visual, model.model.places(visual, pixel_values)
             )
             out.pointers.append((scores, scores.logsumexp(-1)))
+            hidden, out.spots, out.numbers = model.model.spot_reader(
+                hidden, visual, model.model.centres()
+            )
         out.hidden = hidden.view(b, q_n, t, d)
     return out

@@ -6,6 +6,10 @@ A small decoder learns to look at the thing that is meant within minutes, but ta
 what it looks at into digits: the place has to pass several layers whose other outputs are a hundred
 times larger. Here the comparison stands after the decoder, and the place enters the state in the code
 in which numbers are embedded, so that the language head reads it off. The text stays the interface.
+
+Two readers: :class:`PlaceReader` for things, which says where the middle of the thing is that a token
+shows, and :class:`SpotReader` for all other points, free places and waypoints in the air, which says
+where in the picture it looks.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 #: what is read: u and v in 0..1, the decimals of d in metres, and d / 4 m for the metres before them
 READINGS = 4
 _COMPARE = 128
+_SHUT = 3.0
 
 
 def number_waves(value: Tensor, pairs: int) -> Tensor:
@@ -62,3 +67,51 @@ class PlaceReader(nn.Module):
         rest = hidden.shape[-1] - code.shape[-1]
         code = torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
         return hidden + code + self.content(look @ self.norm(visual)), scores
+
+
+class SpotReader(nn.Module):
+    """Where in the picture a state looks, and which number it expects, written as numbers.
+
+    The place is the mean of the patch centres under the attention, so it lies between patches where
+    the point does. The expected number is a plain regression: the one thing attention over the
+    picture cannot give is a depth in the air, or a step from the point before.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pairs = width // 4
+        self.norm = nn.LayerNorm(width)
+        self.query, self.key = nn.Linear(width, _COMPARE), nn.Linear(width, _COMPARE)
+        self.number = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.gate = nn.Linear(width, 3)
+        # Fast waves of an uncertain number are noise: how much each counts is learned.
+        self.amplitude = nn.Parameter(torch.ones(3, self.pairs))
+
+    def forward(
+        self, hidden: Tensor, visual: Tensor, centres: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Add the codes of u, v and the expected number.
+
+        Args:
+            hidden: (..., T, D) states.
+            visual: (..., N, D) visual tokens as they enter the decoder.
+            centres: (N, 2) middle of each token's patch, u and v in 0..1.
+
+        Returns:
+            New states (..., T, D), the comparison's logits (..., T, N) and u, v, number (..., T, 3)
+            in 0..1.
+        """
+        query, key = self.query(hidden), self.key(self.norm(visual))
+        scores = query @ key.transpose(-1, -2) * _COMPARE**-0.5
+        # Waves of a number need more digits than half precision has.
+        spot = scores.float().softmax(-1) @ centres.float()
+        values = torch.cat([spot, self.number(hidden).float().sigmoid()], -1)
+        # Not differentiated: sixty waves across the picture lead nowhere by descent. Where to look
+        # and what to expect have losses of their own.
+        waves = number_waves(values.detach(), self.pairs)  # (..., T, 3, 2 * pairs)
+        # It says nothing before it has learned where to look: hence the shut gate at the start.
+        gates = (self.gate(hidden) - _SHUT).sigmoid()[..., None] * torch.cat([self.amplitude] * 2, -1)
+        code = (waves * gates).sum(-2)
+        rest = hidden.shape[-1] - code.shape[-1]
+        code = torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
+        return hidden + code, scores, values

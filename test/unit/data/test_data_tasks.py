@@ -17,7 +17,13 @@ from robotracer_ros.data.paths import MAX_BOTTOM, carry, carry_beside, simplify
 from robotracer_ros.data.rays import inside_part
 from robotracer_ros.data.split import is_held_out
 from robotracer_ros.data.task import Task
-from robotracer_ros.data.tasks import PRIMITIVE_WEIGHTS, Rejections, sample_task, sample_tasks
+from robotracer_ros.data.tasks import (
+    GOAL_STEP,
+    PRIMITIVE_WEIGHTS,
+    Rejections,
+    sample_task,
+    sample_tasks,
+)
 from robotracer_ros.geometry.trace import Measuring, Referring, Scale, Trace
 from robotracer_ros.geometry.transforms import apply, make_transform
 from robotracer_ros.sim.render import Renderer
@@ -213,9 +219,12 @@ def test_reasoning_names_what_it_points_at():
         spoken = {t.moved, *t.references, *t.hover_targets, *((t.via,) if t.via else ())}
         assert spoken <= set(pointed)
         keyed = {t.step_objects[k] for k in t.key_steps if isinstance(t.reasoning[k], Referring)}
-        assert keyed == spoken
+        goal = {None} if t.goal is not None else set()
+        assert keyed == spoken | goal
+        if goal:
+            assert t.reasoning[-1] == Referring(GOAL_STEP, tuple(t.trace[-1]))
         for step, i in zip(t.reasoning, t.step_objects, strict=True):
-            if isinstance(step, Referring):
+            if isinstance(step, Referring) and i is not None:
                 assert (
                     facts[i].kind in step.target
                     or 'object' in step.target

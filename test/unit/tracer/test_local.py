@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,52 +25,24 @@ from robotracer_ros.errors import (
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.tracer.base import Budget, Observation
 from robotracer_ros.tracer.local import LocalTracer
-from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
-from robotracer_ros.tracer.model.tokenizer import EOS, IMAGE, PAD, SCALE, SPATIAL, build_tokenizer
+from robotracer_ros.tracer.model.tokenizer import EOS, build_tokenizer
 
 ANSWER = '<answer>[(125, 250, 0.500), (875, 750, 1.250)]</answer>'
 
 
 @pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(
+    tmp_path_factory: pytest.TempPathFactory,
+    micro_model: Callable[..., RoboTracerForConditionalGeneration],
+) -> Path:
     """Return a micro checkpoint that recites ``ANSWER`` to every question, as its weights learned it."""
     from robotracer_ros.tracer.model.decode import question_ids
     from robotracer_ros.tracer.model.packed import packed_forward
     from robotracer_ros.tracer.prompts import trace_prompt
 
-    torch.manual_seed(0)
-    size = {'image_height': 32, 'image_width': 64}
     tokenizer = build_tokenizer()
-    model = RoboTracerForConditionalGeneration(
-        RoboTracerConfig(
-            vision_config={'hidden_size': 8, 'stem_channels': [8, 8], **size},
-            spatial_config={
-                'hidden_size': 8,
-                'stem_channels': [8, 8],
-                'num_hidden_layers': 1,
-                'num_attention_heads': 2,
-                'intermediate_size': 8,
-                **size,
-            },
-            text_config={
-                'model_type': 'qwen2',
-                'hidden_size': 32,
-                'intermediate_size': 32,
-                'num_hidden_layers': 2,
-                'num_attention_heads': 2,
-                'num_key_value_heads': 2,
-                'vocab_size': 64 * (len(tokenizer) // 64 + 1),
-                'max_position_embeddings': 512,
-            },
-            image_token_id=IMAGE,
-            spatial_token_id=SPATIAL,
-            scale_token_id=SCALE,
-            pointer_heads=[],
-            pad_token_id=PAD,
-            eos_token_id=EOS,
-        )
-    )
+    model = micro_model(pointer_heads=[])
     head = question_ids(tokenizer, trace_prompt('put it there'))
     ids = torch.tensor([head + tokenizer.encode(ANSWER, add_special_tokens=False) + [EOS]])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,41 +24,29 @@ from robotracer_ros.tracer.model.tokenizer import IMAGE, SCALE, SPATIAL
 HEIGHT, WIDTH, N = 48, 64, 12
 
 
-def micro(**options: object) -> RoboTracerForConditionalGeneration:
-    """Return a model of a few thousand weights."""
-    torch.manual_seed(1)
-    size = {'image_height': HEIGHT, 'image_width': WIDTH}
-    config = RoboTracerConfig(
-        vision_config={'hidden_size': 16, 'stem_channels': [8, 8], **size},
-        spatial_config={
-            'hidden_size': 16,
-            'stem_channels': [8, 8],
-            'num_hidden_layers': 1,
-            'num_attention_heads': 2,
-            'intermediate_size': 16,
-            **size,
-        },
-        text_config={
-            'model_type': 'qwen2',
-            'hidden_size': 32,
-            'intermediate_size': 32,
-            'num_hidden_layers': 3,
-            'num_attention_heads': 4,
-            'num_key_value_heads': 2,
-            'vocab_size': 64,
-            'max_position_embeddings': 256,
-        },
-        pointer_heads=[[1, 0], [1, 2]],
-        pad_token_id=0,
-        eos_token_id=1,
-        **options,
-    )
-    model = RoboTracerForConditionalGeneration(config).eval()
-    with torch.no_grad():  # larger than the usual initialisation, so that a wrong mask shows
-        for p in model.model.language_model.parameters():
-            if p.dim() == 2:
-                p.mul_(8)
-    return model
+Micro = Callable[..., RoboTracerForConditionalGeneration]
+
+
+@pytest.fixture
+def micro(micro_model: Micro) -> Micro:
+    """Return a maker of models in which every head and group counts."""
+    text = {
+        'num_hidden_layers': 3,
+        'num_attention_heads': 4,
+        'num_key_value_heads': 2,
+        'vocab_size': 64,
+    }
+
+    def make(**options: object) -> RoboTracerForConditionalGeneration:
+        options = {'pointer_heads': [[1, 0], [1, 2]], **options}
+        model = micro_model(HEIGHT, WIDTH, text, **options).eval()
+        with torch.no_grad():  # larger than the usual initialisation, so that a wrong mask shows
+            for p in model.model.language_model.parameters():
+                if p.dim() == 2:
+                    p.mul_(8)
+        return model
+
+    return make
 
 
 def image(seed: int = 0) -> torch.Tensor:
@@ -82,7 +71,7 @@ def whole(questions: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize('kinds', [0, 5])
-def test_packed_questions_equal_plain_forward(kinds: int) -> None:
+def test_packed_questions_equal_plain_forward(micro: Micro, kinds: int) -> None:
     model = micro(dense_kinds=kinds, dense_colors=2)
     pixels = torch.stack([image(0), image(1)])
     questions = torch.randint(6, 64, (2, 5, 7))
@@ -97,7 +86,7 @@ def test_packed_questions_equal_plain_forward(kinds: int) -> None:
             assert torch.allclose(packed.log_scale[b], plain.log_scale, atol=1e-5)
 
 
-def test_pointer_logits_are_the_attention_of_the_named_heads() -> None:
+def test_pointer_logits_are_the_attention_of_the_named_heads(micro: Micro) -> None:
     model = micro(attn_implementation='eager')
     questions = torch.randint(6, 64, (1, 3, 5))
     with torch.no_grad():
@@ -112,7 +101,7 @@ def test_pointer_logits_are_the_attention_of_the_named_heads() -> None:
         assert torch.allclose(seen, plain.attentions[1][:, head, N + 1 :, :N], atol=1e-5)
 
 
-def test_visual_tokens_see_each_other_and_text_is_causal() -> None:
+def test_visual_tokens_see_each_other_and_text_is_causal(micro: Micro) -> None:
     model = micro()
     ids = whole(torch.randint(6, 64, (1, 6)))
     with torch.no_grad():
@@ -128,7 +117,7 @@ def test_visual_tokens_see_each_other_and_text_is_causal() -> None:
 
 
 @pytest.mark.parametrize('kinds', [0, 5])
-def test_generation_with_and_without_cache_and_by_own_loop(kinds: int) -> None:
+def test_generation_with_and_without_cache_and_by_own_loop(micro: Micro, kinds: int) -> None:
     model = micro(dense_kinds=kinds, dense_colors=2)
     pixels = image()[None]
     prompt = torch.randint(6, 64, (1, 5))
@@ -146,14 +135,14 @@ def test_generation_with_and_without_cache_and_by_own_loop(kinds: int) -> None:
     assert own == (expected[: expected.index(1)] if 1 in expected else expected)
 
 
-def test_answers_do_not_depend_on_the_other_questions() -> None:
+def test_answers_do_not_depend_on_the_other_questions(micro: Micro) -> None:
     model = micro(dense_kinds=5, dense_colors=2)
     prompts = [[9, 10, 11], [12, 13, 14, 15, 16, 17, 18], [20]]
     together = greedy(model, image(), prompts, 8).tokens
     assert together == [greedy(model, image(), [p], 8).tokens[0] for p in prompts]
 
 
-def test_save_and_load(tmp_path: Path) -> None:
+def test_save_and_load(micro: Micro, tmp_path: Path) -> None:
     model = micro(dense_kinds=3, dense_colors=2)
     model.save_pretrained(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != '.json') == [
@@ -168,7 +157,7 @@ def test_save_and_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('absent', [0, 1, 2])
-def test_absent_input_changes_nothing_when_scrambled(absent: int) -> None:
+def test_absent_input_changes_nothing_when_scrambled(micro: Micro, absent: int) -> None:
     model = micro()
     rgb, geometry = unpack(image()[None])
     present = torch.ones(1, 3, dtype=torch.bool)
@@ -227,7 +216,7 @@ def test_any_resolution_is_the_same_view() -> None:
     assert torch.allclose(big, small, atol=1e-6)
 
 
-def test_wrong_number_of_placeholders_is_refused() -> None:
+def test_wrong_number_of_placeholders_is_refused(micro: Micro) -> None:
     with pytest.raises(ValueError, match='placeholders'):
         micro()(input_ids=torch.full((1, 5), IMAGE), pixel_values=image()[None])
 

@@ -4,38 +4,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.sim.render import Renderer
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.spec import Rendering
-from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.decode import greedy, question_ids
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.packed import packed_forward
-from robotracer_ros.tracer.model.tokenizer import (
-    EOS,
-    IMAGE,
-    PAD,
-    SCALE,
-    SPATIAL,
-    NumberTokens,
-    build_tokenizer,
-)
+from robotracer_ros.tracer.model.tokenizer import NumberTokens, build_tokenizer
 from robotracer_ros.training.config import load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss, dense_targets
 from robotracer_ros.training.evaluate import Rate
 from robotracer_ros.training.examples import (
+    END,
     SoftLabels,
     TextPair,
     collate,
     encode,
     pointer_distribution,
+    spot_distribution,
 )
 from robotracer_ros.training.initial import focus_text_heads
 from robotracer_ros.training.samples import dense_tensors
+from robotracer_ros.training.scene_cache import SceneCache
 
 TOKENIZER = build_tokenizer()
 NUMBERS = NumberTokens(TOKENIZER)
@@ -109,6 +107,56 @@ def test_dense_targets_follow_the_segmentation() -> None:
     assert float(loss) < 1e-4 and figures['both'] == 1.0
 
 
+def test_the_end_of_a_trace_counts_more_wherever_it_is_written() -> None:
+    text = (
+        '<think>\n[Referring] [it]: [(1, 2, 0.500)]\n[Referring] [the place]: [(8, 9, 0.700)]\n</think>\n'
+        '<answer>[(1, 2, 0.500), (4, 5, 0.600), (8, 9, 0.700)]</answer>'
+    )
+    example = encode(TOKENIZER, NUMBERS, TextPair('?', text))
+    tokens = [TOKENIZER.decode([i]) for i in example.ids[example.start :]]
+    heavy = [t for t, weight in zip(tokens, example.emphasis, strict=True) if weight > 1]
+    assert heavy == ['8', '9', '8', '9']
+    assert sum(point == (8, 9) for _, point in example.spots) == 2 * 2 * END
+    single = encode(TOKENIZER, NUMBERS, TextPair('?', '<answer>[(8, 9, 0.700)]</answer>'))
+    assert set(single.emphasis) == {1.0}
+
+
+def test_spots_stand_before_u_and_v_and_their_mean_is_the_point() -> None:
+    example = encode(TOKENIZER, NUMBERS, TextPair('?', '<answer>[(130, 655, 1.234)]</answer>'))
+    assert [point for _, point in example.spots] == [(130, 655), (130, 655)]
+    at = [TOKENIZER.decode([example.ids[position + 1]]) for position, _ in example.spots]
+    assert at == ['130', '655']
+    assert [value for _, value in example.numbers] == [0.130, 0.655, 0.234]
+    centres = np.stack(
+        np.meshgrid((np.arange(20) + 0.5) / 20, (np.arange(15) + 0.5) / 15), -1
+    ).reshape(-1, 2)
+    for point in ((130, 655), (500, 500), (970, 40)):
+        share = spot_distribution(point, 15, 20)
+        assert share.sum() == pytest.approx(1) and (share > 0).sum() <= 4
+        assert share @ centres == pytest.approx(np.array(point) / 1000, abs=1e-6)
+    outermost = spot_distribution((0, 1000), 15, 20)
+    assert outermost.argmax() == 14 * 20 and outermost.max() == pytest.approx(1)
+
+
+def test_scene_cache_gives_back_what_it_rendered(tmp_path: Path) -> None:
+    made = SceneCache(tmp_path, first=40, capacity=2)
+    assert len(made) == 0
+    made.fill()
+    read = SceneCache(tmp_path)
+    assert (len(read), read.seed(1)) == (2, 41)
+    scene, again = generate_scene(41), read.scene(1)
+    assert [o.id for o in again.objects] == [o.id for o in scene.objects]
+    assert np.array_equal(again.objects[0].pose, scene.objects[0].pose)
+    image, stored = Renderer().render(scene), read.rendering(1)
+    assert np.array_equal(stored.rgb, image.rgb)
+    assert np.abs(stored.depth - image.depth).max() <= 0.5e-4 + 1e-6
+    with pytest.raises(IndexError, match='holds 2 pictures, no picture 2'):
+        read.scene(2)
+    with (tmp_path / 'scenes.jsonl').open('a') as file:
+        file.write('{"half a line')
+    assert len(SceneCache(tmp_path)) == 2
+
+
 def test_wilson_interval() -> None:
     rate = Rate(80, 100)
     low, high = rate.interval
@@ -122,39 +170,11 @@ def test_unknown_setting_is_named(tmp_path: pytest.TempPathFactory) -> None:
         load_config(path)
 
 
-def test_micro_model_learns_to_point_by_name() -> None:
+def test_micro_model_learns_to_point_by_name(
+    micro_model: Callable[..., RoboTracerForConditionalGeneration],
+) -> None:
     """Two names, two places in one picture: after training, greedy decoding answers each with its own place."""
-    torch.manual_seed(0)
-    size = {'image_height': 32, 'image_width': 64}
-    model = RoboTracerForConditionalGeneration(
-        RoboTracerConfig(
-            vision_config={'hidden_size': 16, 'stem_channels': [8, 8], **size},
-            spatial_config={
-                'hidden_size': 16,
-                'stem_channels': [8, 8],
-                'num_hidden_layers': 1,
-                'num_attention_heads': 2,
-                'intermediate_size': 16,
-                **size,
-            },
-            text_config={
-                'model_type': 'qwen2',
-                'hidden_size': 32,
-                'intermediate_size': 32,
-                'num_hidden_layers': 2,
-                'num_attention_heads': 2,
-                'num_key_value_heads': 2,
-                'vocab_size': 64 * (len(TOKENIZER) // 64 + 1),
-                'max_position_embeddings': 256,
-            },
-            image_token_id=IMAGE,
-            spatial_token_id=SPATIAL,
-            scale_token_id=SCALE,
-            pointer_heads=[[1, 0]],
-            pad_token_id=PAD,
-            eos_token_id=EOS,
-        )
-    )
+    model = micro_model(pointer_heads=[[1, 0]])
     focus_text_heads(model)
     pixels = torch.zeros(15, 32, 64)
     pixels[0, :16, :16], pixels[2, 16:, 48:] = 1, 1
