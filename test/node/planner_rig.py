@@ -88,6 +88,7 @@ class RobotNode(Node):
         self.drop_velocity = False
         self.stuck = None
         self.depth_m = 1.0
+        self.images = 0
         self.history, self.refused, self.received = [], [], 0
         self.last_start = self.last_heard = self.last_duration = 0.0
         self.lock = threading.Lock()
@@ -165,6 +166,7 @@ class RobotNode(Node):
         self.depth.publish(depth_to_image(
             np.full((CAMERA.height, CAMERA.width), self.depth_m, np.float32), '32FC1', FRAME, stamp))
         self.info.publish(camera_to_info(CAMERA, FRAME, stamp))
+        self.images += 1
 
     # what tests ask
 
@@ -222,6 +224,9 @@ class RobotNode(Node):
             self.history.clear()
         self.holding = self.joint_states_on = self.depth_on = True
         self.stuck, self.depth_m, self.jaw_speed = None, 1.0, 0.25
+        # Or the next goal meets the obstacle of the last test in the newest image.
+        before = self.images
+        wait_for(lambda: self.images >= before + 2, what='images of the free scene')
 
 
 class PerceptionNode(Node):

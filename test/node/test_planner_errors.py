@@ -75,8 +75,10 @@ def stopped(rig, goal, code, since, *texts, limit=1.0):
     return result
 
 
-def moving(rig, goal):
-    wait_for(lambda: rig.robot.speed() > 0.2, what='motion')
+def moving(rig, goal=None):
+    """Return when the robot moves; a goal that ends before it does is told with its error."""
+    wait_for(lambda: rig.robot.speed() > 0.2 or (goal and goal.ends(0)), what='motion')
+    assert goal is None or not goal.ends(0), goal.wait().error_msg
     return rig.robot.now()
 
 
@@ -277,7 +279,8 @@ def test_tracer_deadline(rig):
 
 def test_blocked_path(rig):
     goal = rig.follow()
-    wait_for(lambda: goal.phase == 5 and rig.robot.speed() > 0.2)
+    wait_for(lambda: (goal.phase == 5 and rig.robot.speed() > 0.2) or goal.ends(0))
+    assert not goal.ends(0), goal.wait().error_msg
     asked = rig.robot.now()
     rig.robot.depth_m = 0.501  # the planner's clearance is what is beyond half a metre
     result = stopped(rig, goal, ErrorCode.PATH_BLOCKED, asked,
@@ -329,7 +332,8 @@ def test_empty_grasp(rig):
 
 def test_lost_object(rig):
     goal = rig.follow()
-    wait_for(lambda: goal.phase == 5 and rig.robot.speed() > 0.2)
+    wait_for(lambda: (goal.phase == 5 and rig.robot.speed() > 0.2) or goal.ends(0))
+    assert not goal.ends(0), goal.wait().error_msg
     asked = rig.robot.now()
     rig.robot.holding = False
     stopped(rig, goal, ErrorCode.OBJECT_DROPPED, asked, 'the jaws closed from 40.0 mm to', 'while carrying')
@@ -337,7 +341,8 @@ def test_lost_object(rig):
 
 def test_what_a_stopped_goal_holds_is_not_dropped_by_the_next(rig):
     goal = rig.follow()
-    wait_for(lambda: goal.phase == 5 and rig.robot.speed() > 0.2)
+    wait_for(lambda: (goal.phase == 5 and rig.robot.speed() > 0.2) or goal.ends(0))
+    assert not goal.ends(0), goal.wait().error_msg
     asked = rig.robot.now()
     rig.robot.depth_m = 0.501
     stopped(rig, goal, ErrorCode.PATH_BLOCKED, asked, 'the jaws hold on to what they carry, 40.0 mm wide')
@@ -377,7 +382,7 @@ def test_inactive_node_answers_and_stops(rig):
 def test_traces_from_the_topic_are_followed(rig):
     wait_for(lambda: rig.traces.get_subscription_count() == 1)
     rig.traces.publish(rig.trace())
-    asked = moving(rig, None)
+    asked = moving(rig)
     busy = rig.follow().wait()
     assert busy.error_code == ErrorCode.BUSY
     wait_for(lambda: rig.robot.now() > asked + 4 and rig.robot.speed() < 0.02)
