@@ -148,7 +148,11 @@ def sample_questions(
     wanted = [weighted(rng, names, values) for _ in range(n)]
     traces = sum(t.startswith('trace') or t == 'lift' for t in wanted)
     primitives = SIMPLE_PRIMITIVES if simple else None
-    tasks = sample_tasks(facts, rng, traces, primitives, split=split, plain_names=simple)
+    tasks = (
+        sample_tasks(facts, rng, traces, primitives, split=split, plain_names=simple)
+        if traces
+        else []
+    )
     samples: list[Sample | None] = []
     for kind in wanted:
         match kind:

@@ -235,14 +235,8 @@ class Manipulation:
                 at = placed_box(self._thing, goal, turn).pose
                 distance = separation(self._slim, at, self._place_tree)
                 if distance < 0:
-                    x, y, z = goal
-                    self._blocked[turn] = PathInCollisionError(
-                        f'PLACE: at ({x:.3f}, {y:.3f}, {z:.3f}) m the object would be '
-                        f'{-1e3 * distance:.1f} mm deep in obstacles',
-                        waypoint=len(self._trace.points) - 1,
-                        phase=Phase.PLACE.name,
-                        pair=['carried object', 'obstacles'],
-                        distance=distance,
+                    self._blocked[turn] = self._no_place(
+                        goal, f'be {-1e3 * distance:.1f} mm deep in obstacles', 'obstacles', distance
                     )
                 else:
                     self._blocked[turn] = self._tipping(goal, turn)
@@ -258,15 +252,23 @@ class Manipulation:
         wanted = INNER_SHARE * float(min(self._thing.extents[:2]))
         if within is None or within >= wanted:
             return None
-        x, y, z = goal
         where = f'{1e3 * within:.0f} mm within' if within > 0 else 'not above'
+        why = (
+            f'not stay: its middle is {where} what bears it, must be at least '
+            f'{1e3 * wanted:.0f} mm within'
+        )
+        return self._no_place(goal, why, 'ground', within)
+
+    def _no_place(
+        self, goal: Matrix, why: str, other: str, distance: float
+    ) -> PathInCollisionError:
+        x, y, z = goal
         return PathInCollisionError(
-            f'PLACE: at ({x:.3f}, {y:.3f}, {z:.3f}) m the object would not stay: its middle is '
-            f'{where} what bears it, must be at least {1e3 * wanted:.0f} mm within',
+            f'PLACE: at ({x:.3f}, {y:.3f}, {z:.3f}) m the object would {why}',
             waypoint=len(self._trace.points) - 1,
             phase=Phase.PLACE.name,
-            pair=['carried object', 'ground'],
-            distance=within,
+            pair=['carried object', other],
+            distance=distance,
         )
 
     def fail(self, stage: str, error: PlanningError, plain: bool = True) -> None:

@@ -125,13 +125,10 @@ def place_code(model: RoboTracerForConditionalGeneration) -> None:
     config = model.config
     width = core.visual_position.shape[1]
     half, pairs = width // 2, width // 4
-    grid = config.spatial_config
-    rows, cols = grid.image_height // grid.patch_size, grid.image_width // grid.patch_size
-    u = ((torch.arange(cols) + 0.5) / cols).repeat(rows)
-    v = ((torch.arange(rows) + 0.5) / rows).repeat_interleave(cols)
+    u, v = core.centres().unbind(-1)
     table = torch.cat([number_waves(u, pairs), number_waves(v, pairs)], dim=1) * _PLACE
     table[:, 0] = 0
-    core.visual_position.copy_(table.repeat(config.visual_tokens // len(table), 1))
+    core.visual_position.copy_(table)
     for n, (layer_index, head) in enumerate(config.pointer_heads[:2]):
         attention = core.language_model.layers[int(layer_index)].self_attn
         size = attention.head_dim

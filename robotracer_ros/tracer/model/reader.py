@@ -30,6 +30,12 @@ def number_waves(value: Tensor, pairs: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], -1)
 
 
+def _written(hidden: Tensor, code: Tensor) -> Tensor:
+    """Add the code (..., T, C) of numbers to the coordinates of states (..., T, D) where embeddings have it."""
+    rest = hidden.shape[-1] - code.shape[-1]
+    return hidden + torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
+
+
 class PlaceReader(nn.Module):
     """Attention of text states over visual tokens whose values are places."""
 
@@ -64,9 +70,7 @@ class PlaceReader(nn.Module):
         codes = look.unsqueeze(-3) @ waves  # (..., R, T, 2 * pairs)
         gates = self.gate(hidden).sigmoid() * self.amplitude
         code = (codes * gates.transpose(-1, -2)[..., None]).sum(-3)
-        rest = hidden.shape[-1] - code.shape[-1]
-        code = torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
-        return hidden + code + self.content(look @ self.norm(visual)), scores
+        return _written(hidden, code) + self.content(look @ self.norm(visual)), scores
 
 
 class SpotReader(nn.Module):
@@ -112,6 +116,4 @@ class SpotReader(nn.Module):
         # It says nothing before it has learned where to look: hence the shut gate at the start.
         gates = (self.gate(hidden) - _SHUT).sigmoid()[..., None] * torch.cat([self.amplitude] * 2, -1)
         code = (waves * gates).sum(-2)
-        rest = hidden.shape[-1] - code.shape[-1]
-        code = torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
-        return hidden + code, scores, values
+        return _written(hidden, code), scores, values
