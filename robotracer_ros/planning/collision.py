@@ -10,6 +10,7 @@ them count as collisions.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -437,16 +438,16 @@ class CollisionScene:
         self.centres = centres
         self.tree = octree(centres, voxel)
 
-    def trees_without(
+    def without(
         self, *patches: tuple[Matrix, Matrix, float], inside: tuple[Matrix, Matrix] | None = None
-    ) -> coal.CollisionGeometry | None:
-        """Return the octree without the upper skin of the surfaces that the object stands on or is
-        put on.
+    ) -> CollisionScene:
+        """Return this scene without the upper skin of the surfaces that the object stands on or is
+        put on; itself when there is none.
 
         Args:
             *patches: ``(pose (4, 4), extents (3,), z)``: voxels under or in this footprint are
-            dropped up to the height z
-                plus one voxel, since the skin of a surface rises up to one voxel above it.
+                dropped up to the height z plus one voxel, since the skin of a surface rises up to
+                one voxel above it.
             inside: ``(pose, extents)`` of a box whose voxels are dropped too: what overlaps the
                 object where it stands touches it already.
         """
@@ -463,8 +464,11 @@ class CollisionScene:
             local = (self.centres - inside[0][:3, 3]) @ inside[0][:3, :3]
             keep &= ~(np.abs(local) <= np.asarray(inside[1]) / 2 + 0.6 * self.voxel).all(axis=1)
         if keep.all():
-            return self.tree
-        return octree(self.centres[keep], self.voxel)
+            return self
+        other = copy.copy(self)
+        other.centres = self.centres[keep]
+        other.tree = octree(other.centres, self.voxel)
+        return other
 
     def checker(
         self,
@@ -474,8 +478,6 @@ class CollisionScene:
         touching: bool = False,
         object_box: Body | None = None,
         carried: Body | None = None,
-        tree: coal.CollisionGeometry | None = None,
-        use_tree: bool = False,
     ) -> Checker:
         """Make a checker.
 
@@ -487,12 +489,8 @@ class CollisionScene:
             object_box: The object where it stands, when it is an obstacle (``touching``: the jaws
                 may touch it).
             carried: The object in the gripper.
-            tree: Octree instead of the whole one, taken when ``use_tree`` is set (None: no
-                obstacles).
-            use_tree: See ``tree``.
         """
         r = self.robot
-        shape = tree if use_tree else self.tree
         bodies: list[Body] = []
         pairs: list[tuple[int | str, int | str, float]] = [
             (a, b, rules.own) for a, b in r.self_pairs
@@ -505,8 +503,8 @@ class CollisionScene:
         def margin_of(i: int) -> float:
             return rules.contact if touching and i in hand else rules.margin
 
-        if shape is not None:
-            bodies.append(Body('obstacles', shape, np.eye(4)))
+        if self.tree is not None:
+            bodies.append(Body('obstacles', self.tree, np.eye(4)))
             against('obstacles', r.moving, margin_of)
         if np.isfinite(self.support_z):
             thick = 0.2
@@ -525,7 +523,7 @@ class CollisionScene:
         if carried is not None:
             bodies.append(carried)
             held = rules.contact if touching else rules.margin
-            if shape is not None:
+            if self.tree is not None:
                 pairs.append((carried.name, 'obstacles', held))
             if np.isfinite(self.support_z) and not touching:
                 pairs.append((carried.name, 'support', held))

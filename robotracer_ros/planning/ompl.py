@@ -38,8 +38,10 @@ from robotracer_ros.planning.collision import (
 from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct, sensor_point
 from robotracer_ros.planning.follow import Solved, Tools
+from robotracer_ros.planning.grasp_pose import GraspPose
+from robotracer_ros.planning.grasp_trial import Solution
 from robotracer_ros.planning.ik import InverseKinematics, NumericIk, UrAnalyticIk
-from robotracer_ros.planning.manipulate import GraspPose, Manipulation, Solution
+from robotracer_ros.planning.manipulate import Manipulation
 from robotracer_ros.planning.nearby import nearby_places
 from robotracer_ros.planning.recheck import Watched, remaining_clearance
 from robotracer_ros.planning.robot import ArmModel

@@ -7,7 +7,8 @@ from robotracer_ros.planning.ompl import OmplPlanner
 
 @pytest.fixture(scope='session')
 def planner():
-    p = OmplPlanner()
+    # Nothing is measured here, and a busy machine takes its time; who wants limits sets them.
+    p = OmplPlanner(timeout_s=120.0)
     p.load()
     yield p
     p.close()

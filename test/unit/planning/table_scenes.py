@@ -18,7 +18,7 @@ from robotracer_ros.geometry.transforms import (
     rotation_about,
 )
 from robotracer_ros.planning.base import PlanRequest, RobotState
-from robotracer_ros.planning.manipulate import GraspPose
+from robotracer_ros.planning.grasp_pose import GraspPose
 from robotracer_ros.planning.ompl import OmplPlanner
 from robotracer_ros.scene.base import ObjectSegment, OrientedBox, PlanningScene
 
