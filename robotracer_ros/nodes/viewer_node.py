@@ -7,8 +7,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import rclpy
@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from visualization_msgs.msg import Marker, MarkerArray
 
 from robotracer_msgs.msg import Trace as TraceMsg
-from robotracer_ros.errors import InputError
+from robotracer_ros.errors import InputError, RobotracerError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import Trace
 from robotracer_ros.geometry.transforms import apply
@@ -34,6 +34,9 @@ from robotracer_ros.nodes.transforms import TransformListener, TransformTree, pa
 from robotracer_ros.viz.overlay import draw_trace
 from robotracer_ros.viz.robot import RobotMeshes
 from robotracer_ros.viz.viewer import Viewer
+
+M = TypeVar('M')
+V = TypeVar('V')
 
 PARAMETERS = (
     ParameterSpec(
@@ -101,6 +104,7 @@ class ViewerNode(Node):
         self._camera: CameraModel | None = None
         self._frame, self._joints, self._trace_until = '', dict[str, float](), 0.0
         self.latest_trace: Trace | None = None
+        self._told: dict[str, str] = {}
         self._tree = TransformTree(
             number('tf.cache_s'), number('tf.max_gap_s'), number('tf.max_extrapolation_s')
         )
@@ -172,24 +176,29 @@ class ViewerNode(Node):
         self._viewer.set_status(f'**{progress.phase.name.title()}**', progress.progress)
 
     def _on_color(self, message: Image) -> None:
+        if (rgb := self._read('colour image', image_to_rgb, message)) is None:
+            return
         with self._lock:
-            self._rgb, self._frame = image_to_rgb(message).copy(), message.header.frame_id
+            self._rgb, self._frame = rgb.copy(), message.header.frame_id
 
     def _on_depth(self, message: Image) -> None:
+        depth = self._read('depth image', image_to_depth, message)
         with self._lock:
-            self._depth = image_to_depth(message)
+            self._depth = depth
 
     def _on_info(self, message: CameraInfo) -> None:
-        camera = info_to_camera(message)
+        camera = self._read('camera_info', info_to_camera, message)
         with self._lock:
             self._camera = camera
 
     def _on_joints(self, message: JointState) -> None:
         with self._lock:
-            self._joints.update(zip(message.name, message.position, strict=True))
+            # Drivers may leave out positions that they do not measure.
+            self._joints.update(zip(message.name, message.position, strict=False))
 
     def _on_trace(self, message: TraceMsg) -> None:
-        trace = trace_from_msg(message)
+        if (trace := self._read('trace', trace_from_msg, message)) is None:
+            return
         pose = self._camera_pose(trace.frame_id)
         if pose is None:
             return
@@ -199,6 +208,17 @@ class ViewerNode(Node):
             rgb, self._trace_until = self._rgb, time.monotonic() + 20.0
         if rgb is not None:
             self._viewer.set_image(draw_trace(rgb, trace, min_width=640))
+
+    def _read(self, what: str, read: Callable[[M], V], message: M) -> V | None:
+        """Return what a message says, or None and a warning: a bad picture must not end a robot."""
+        try:
+            return read(message)
+        except RobotracerError as error:
+            text = f'{what} not shown: {error.name} ({error.code}): {error}'
+            if self._told.get(what) != text:  # a camera sends the same fault again and again
+                self._told[what] = text
+                self.get_logger().warning(text)
+            return None
 
     def _on_plan(self, message: MarkerArray) -> None:
         layers = {
