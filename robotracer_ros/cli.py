@@ -39,7 +39,8 @@ def demo(
     headless: Annotated[bool, typer.Option('--headless', help='No browser viewer.')] = False,
     out: Annotated[Path, typer.Option(help='Folder for pictures and result.json.')] = Path('out'),
     record: Annotated[
-        Path | None, typer.Option(help='Record all topics to this MCAP file.')
+        Path | None,
+        typer.Option(help='Record images, joints, TF, traces, plans and commands to this MCAP file.'),
     ] = None,
     port: Annotated[int, typer.Option(help='Port of the viewer.')] = 8080,
     keep: Annotated[

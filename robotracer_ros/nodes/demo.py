@@ -36,6 +36,7 @@ from robotracer_ros.nodes.compose import Composition
 from robotracer_ros.nodes.demo_client import DemoClient, poses_of
 from robotracer_ros.nodes.graph import bringup
 from robotracer_ros.nodes.instruction_client import Progress
+from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.nodes.recorder import Recorder
 from robotracer_ros.nodes.runner import apply_transport_profile
 from robotracer_ros.planning.base import Phase
@@ -167,7 +168,9 @@ def _operate(
     client = DemoClient(narrator.show, FRAME_RATE_HZ)
     recorder = None
     if options.record is not None:
-        recorder = Recorder(client, options.record, RECORDED)
+        # The camera's pose is sent once, before a late subscriber is there: only latched is it heard.
+        latched = make_qos('reliable', 'transient_local', depth=10)
+        recorder = Recorder(client, options.record, RECORDED, {'/tf_static': latched})
     executor = MultiThreadedExecutor(3)
     executor.add_node(client)
     spinner = threading.Thread(target=executor.spin, name='demo-spin')

@@ -71,7 +71,8 @@ def test_a_sentence_moves_the_arm_and_leaves_its_files(recorded, tmp_path):
         summary = make_reader(file).get_summary()
     counts = summary.statistics.channel_message_counts
     topics = {summary.channels[c].topic for c, n in counts.items() if n}
-    assert {'/camera/color/image_raw', '/joint_states', '/perception/trace', '/tf'} <= topics
+    assert {'/camera/color/image_raw', '/joint_states', '/perception/trace', '/tf',
+            '/tf_static'} <= topics
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from sensor_msgs.msg import JointState
 
 from robotracer_msgs.msg import Trace, TracePoint
 from robotracer_ros.errors import InvalidParameterError, MissingPackageError
+from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.nodes.recorder import Recorder, message_definition
 
 
@@ -53,6 +54,25 @@ def test_what_was_sent_is_read_back(node, tmp_path):
     assert (first['/t'].instruction, first['/t'].points[0].d) == ('go', 0.5)
     assert first['/j'].position[0] == 0.25
     assert len(read) == sum(recorder.counts.values())
+
+
+def test_what_was_sent_before_it_began_is_recorded_when_latched(node, tmp_path):
+    """As /tf_static is: sent once, when the simulator starts."""
+    latched = make_qos('reliable', 'transient_local', 1)
+    publisher = node.create_publisher(JointState, '/latched', latched)
+    publisher.publish(JointState(name=['a'], position=[0.25]))
+    recorder = Recorder(
+        node, tmp_path / 'run.mcap', {'/latched': 'sensor_msgs/msg/JointState'},
+        {'/latched': latched},
+    )
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    deadline = time.monotonic() + 20
+    while not recorder.counts['/latched'] and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.05)
+    executor.shutdown()
+    recorder.close()
+    assert recorder.counts == {'/latched': 1}
 
 
 def test_a_definition_holds_everything_it_contains():
