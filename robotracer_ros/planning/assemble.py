@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from robotracer_ros.errors import PlanningError
 from robotracer_ros.planning.base import Grip, Motion, Phase, TimedPlan
-from robotracer_ros.planning.collision import CLEARANCE_LEVELS, Checker
+from robotracer_ros.planning.checker import CLEARANCE_LEVELS, Checker
 from robotracer_ros.planning.correct import CorrectedTrace
 from robotracer_ros.planning.follow import Solved, Tools
 from robotracer_ros.planning.timing import time_path

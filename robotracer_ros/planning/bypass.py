@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.errors import PlanningError
-from robotracer_ros.planning.collision import Checker
+from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.detour import carried_detour
 from robotracer_ros.planning.follow import Tools
 from robotracer_ros.planning.segments import TURN_SCALE, moved_poses

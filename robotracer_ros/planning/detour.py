@@ -18,7 +18,7 @@ from ompl import base as ob
 from ompl import geometric as og
 from ompl import util as ou
 
-from robotracer_ros.planning.collision import Checker
+from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.ik import InverseKinematics
 from robotracer_ros.planning.segments import TURN_SCALE, moved_poses
 

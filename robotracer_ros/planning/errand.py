@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from robotracer_ros.errors import PathInCollisionError
 from robotracer_ros.planning.base import Phase
 from robotracer_ros.planning.bearing import INNER_SHARE
-from robotracer_ros.planning.collision import GIVE_BACK, Body, CollisionScene, Rules, separation
+from robotracer_ros.planning.checker import Rules
+from robotracer_ros.planning.collision_scene import GIVE_BACK, CollisionScene
 from robotracer_ros.planning.correct import CorrectedTrace
 from robotracer_ros.planning.follow import Tools
 from robotracer_ros.planning.segments import carry_centres, goal_centre, placed_box
 from robotracer_ros.planning.shape import object_shape
+from robotracer_ros.planning.solids import Body, separation
 from robotracer_ros.scene.base import ObjectSegment, OrientedBox
 
 Matrix = NDArray[np.float64]

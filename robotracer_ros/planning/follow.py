@@ -18,7 +18,7 @@ from robotracer_ros.errors import (
     PlanningTimeoutError,
     UnreachableError,
 )
-from robotracer_ros.planning.collision import Checker
+from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.detour import joint_detour
 from robotracer_ros.planning.ik import TURN, InverseKinematics

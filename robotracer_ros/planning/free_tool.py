@@ -18,7 +18,7 @@ from robotracer_ros.errors import (
 from robotracer_ros.geometry.transforms import make_transform, rotation_about
 from robotracer_ros.planning.base import Phase
 from robotracer_ros.planning.bypass import Bypass
-from robotracer_ros.planning.collision import Checker
+from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.correct import CorrectedTrace
 from robotracer_ros.planning.follow import (
     Solved,

@@ -18,7 +18,7 @@ from robotracer_ros.errors import (
 from robotracer_ros.geometry.transforms import invert
 from robotracer_ros.planning.base import Grip, Phase
 from robotracer_ros.planning.bypass import Bypass
-from robotracer_ros.planning.collision import Body, Checker
+from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.errand import Errand
 from robotracer_ros.planning.failures import Failures
 from robotracer_ros.planning.follow import (
@@ -39,6 +39,7 @@ from robotracer_ros.planning.segments import (
     place_strokes,
     with_turn,
 )
+from robotracer_ros.planning.solids import Body
 
 Matrix = NDArray[np.float64]
 

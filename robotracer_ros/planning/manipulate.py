@@ -18,7 +18,8 @@ from robotracer_ros.errors import (
     PlanningTimeoutError,
 )
 from robotracer_ros.planning.base import Phase
-from robotracer_ros.planning.collision import CollisionScene, Rules
+from robotracer_ros.planning.checker import Rules
+from robotracer_ros.planning.collision_scene import CollisionScene
 from robotracer_ros.planning.correct import CorrectedTrace
 from robotracer_ros.planning.errand import Errand
 from robotracer_ros.planning.failures import Failures

@@ -29,12 +29,8 @@ from robotracer_ros.geometry.transforms import make_transform
 from robotracer_ros.planning import free_tool
 from robotracer_ros.planning.assemble import assemble
 from robotracer_ros.planning.base import Phase, Planner, PlanRequest, TimedPlan
-from robotracer_ros.planning.collision import (
-    Body,
-    CollisionScene,
-    RobotGeometry,
-    Rules,
-)
+from robotracer_ros.planning.checker import Rules
+from robotracer_ros.planning.collision_scene import CollisionScene
 from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct, sensor_point
 from robotracer_ros.planning.follow import Solved, Tools
@@ -45,9 +41,11 @@ from robotracer_ros.planning.manipulate import Manipulation
 from robotracer_ros.planning.nearby import nearby_places
 from robotracer_ros.planning.recheck import Watched, remaining_clearance
 from robotracer_ros.planning.robot import ArmModel
+from robotracer_ros.planning.robot_geometry import RobotGeometry
 from robotracer_ros.planning.segments import goal_centre, placed_box
 from robotracer_ros.planning.self_filter import SelfFilter
 from robotracer_ros.planning.shape import object_shape
+from robotracer_ros.planning.solids import Body
 from robotracer_ros.scene.base import OrientedBox, PlanningScene
 from robotracer_ros.scene.build import SceneParameters, build_scene
 from robotracer_ros.scene.grasp import GraspGenerator, Gripper, TopDownGrasps

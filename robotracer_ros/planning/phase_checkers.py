@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 from robotracer_ros.planning.base import Phase
-from robotracer_ros.planning.collision import Body, Checker
+from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.errand import Errand
+from robotracer_ros.planning.solids import Body
 
 
 class PhaseCheckers:

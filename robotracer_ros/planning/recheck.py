@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.planning.assemble import CLEARANCE_STEP, every
 from robotracer_ros.planning.base import Motion, Phase, TimedPlan
-from robotracer_ros.planning.collision import (
-    CLEARANCE_LEVELS,
-    Body,
-    CollisionScene,
-    RobotGeometry,
-    Rules,
-)
+from robotracer_ros.planning.checker import CLEARANCE_LEVELS, Rules
+from robotracer_ros.planning.collision_scene import CollisionScene
+from robotracer_ros.planning.robot_geometry import RobotGeometry
 from robotracer_ros.planning.self_filter import SelfFilter
+from robotracer_ros.planning.solids import Body
 from robotracer_ros.scene.base import OrientedBox
 from robotracer_ros.scene.cloud import cloud_in_base
 from robotracer_ros.scene.obstacles import occupied_voxels

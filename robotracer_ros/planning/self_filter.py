@@ -9,7 +9,7 @@ import numpy as np
 import pinocchio as pin
 from numpy.typing import NDArray
 
-from robotracer_ros.planning.collision import RobotGeometry
+from robotracer_ros.planning.robot_geometry import RobotGeometry
 from robotracer_ros.scene.robot_filter import Hull, RobotMask
 
 Matrix = NDArray[np.float64]
@@ -87,6 +87,8 @@ class SelfFilter:
                 near = np.flatnonzero(
                     ((points >= lows.min(axis=0)) & (points <= highs.max(axis=0))).all(axis=1)
                 )
+                if len(near) == 0:
+                    return found
                 x, y, z = (np.ascontiguousarray(points[near, k]) for k in range(3))
                 for low, high, hull, pose in zip(lows, highs, hulls, poses, strict=True):
                     i = np.flatnonzero(

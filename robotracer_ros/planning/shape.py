@@ -8,7 +8,7 @@ import coal
 import numpy as np
 from numpy.typing import NDArray
 
-from robotracer_ros.planning.collision import box
+from robotracer_ros.planning.solids import box
 from robotracer_ros.scene.base import ObjectSegment
 
 Matrix = NDArray[np.float64]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from robotracer_ros.errors import LimitsViolatedError, PathInCollisionError
 from robotracer_ros.planning.base import JointLimits, Motion
-from robotracer_ros.planning.collision import Checker
+from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.robot import ArmModel
 
 Matrix = NDArray[np.float64]

@@ -5,7 +5,9 @@ import pytest
 from table_scenes import VOXEL, axis_box, voxels
 
 from robotracer_ros.geometry.transforms import make_transform
-from robotracer_ros.planning.collision import Body, CollisionScene, Rules, box
+from robotracer_ros.planning.checker import Rules
+from robotracer_ros.planning.collision_scene import CollisionScene
+from robotracer_ros.planning.solids import Body, box
 
 RULES = Rules(0.01, 0.001, 0.003)
 EMPTY = np.zeros((0, 3))

@@ -3,7 +3,8 @@
 import numpy as np
 from table_scenes import VOXEL, axis_box, voxels
 
-from robotracer_ros.planning.collision import CollisionScene, Rules
+from robotracer_ros.planning.checker import Rules
+from robotracer_ros.planning.collision_scene import CollisionScene
 from robotracer_ros.planning.detour import joint_detour, search
 from robotracer_ros.planning.follow import densify
 

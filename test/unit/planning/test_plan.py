@@ -32,7 +32,8 @@ from robotracer_ros.errors import (
 )
 from robotracer_ros.geometry.trace import TraceKind
 from robotracer_ros.planning.base import Grip, Motion, Phase, RobotState
-from robotracer_ros.planning.collision import CollisionScene, Rules
+from robotracer_ros.planning.checker import Rules
+from robotracer_ros.planning.collision_scene import CollisionScene
 from robotracer_ros.planning.ompl import OmplPlanner
 from robotracer_ros.planning.verify import verify
 

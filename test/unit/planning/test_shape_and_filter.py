@@ -6,9 +6,9 @@ import pytest
 from table_scenes import axis_box
 
 from robotracer_ros.geometry.transforms import apply, invert
-from robotracer_ros.planning.collision import octree, separation
 from robotracer_ros.planning.self_filter import SelfFilter, vertices
 from robotracer_ros.planning.shape import object_shape
+from robotracer_ros.planning.solids import octree, separation
 from robotracer_ros.scene.base import ObjectSegment
 from robotracer_ros.sim.render import Renderer
 from robotracer_ros.sim.scenes import generate_scene

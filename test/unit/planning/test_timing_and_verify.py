@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from robotracer_ros.errors import LimitsViolatedError, PathInCollisionError, TimingFailedError
 from robotracer_ros.planning.base import Motion, Phase
-from robotracer_ros.planning.collision import CollisionScene, Rules
+from robotracer_ros.planning.checker import Rules
+from robotracer_ros.planning.collision_scene import CollisionScene
 from robotracer_ros.planning.timing import time_path
 from robotracer_ros.planning.verify import recheck, verify
 
