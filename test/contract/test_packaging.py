@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What setup.py, package.xml, the lock files and the tree promise to each other."""
 
+import configparser
 import os
 import re
+import tomllib
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -103,6 +105,23 @@ def test_node_executables_have_shims() -> None:
         shim = Path(prefix, 'lib', 'robotracer_ros', name)
         assert shim.is_file(), shim
         assert os.access(shim, os.X_OK), shim
+
+
+def test_installed_nodes_run_in_the_active_python() -> None:
+    """colcon would write its own interpreter into them, which sees no virtual environment."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / 'setup.cfg', encoding='utf-8')
+    assert setup['build_scripts']['executable'] == '/usr/bin/env python3'
+    assert setup['install']['install_scripts'] == setup['develop']['script_dir'] \
+        == '$base/lib/robotracer_ros'
+
+
+def test_tests_find_their_plugins_in_ros_mode() -> None:
+    """pytest refuses settings of a plugin that rosdep did not install (--strict-config)."""
+    pyproject = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))
+    assert 'timeout' in pyproject['tool']['pytest']['ini_options']
+    assert {'python3-pytest', 'python3-pytest-timeout'} <= {
+        e.text for e in package_xml(ROOT).iter('test_depend')}
 
 
 def test_colcon_finds_pytest() -> None:
