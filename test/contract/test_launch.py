@@ -82,6 +82,23 @@ def test_topics_agree_between_the_nodes():
             assert not value.startswith('/'), f'{value}: absolute names ignore the namespace'
 
 
+def test_rviz_shows_what_the_nodes_publish():
+    """RViz says nothing about a topic that nobody publishes, or a marker namespace that is gone."""
+    config = yaml.safe_load((ROOT / 'config' / 'robotracer.rviz').read_text(encoding='utf-8'))
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    published = set(re.findall(r'^\| `(/\S+)` \| [^|]+ \| from ', readme, re.MULTILINE))
+    markers = (ROOT / 'robotracer_ros' / 'viz' / 'markers.py').read_text(encoding='utf-8')
+    shown, namespaces = set(), set()
+    for display in config['Visualization Manager']['Displays']:
+        shown |= {v for k, v in display.items() if k.endswith(' Topic') and isinstance(v, str)}
+        shown |= {display[k]['Value'] for k in ('Topic', 'Description Topic') if k in display}
+        namespaces |= set(display.get('Namespaces', ()))
+    # From the robot's driver, which brings its own robot_state_publisher.
+    assert shown - published == {'/robot_description'}
+    assert {'/perception/markers', '/perception/overlay', '/planner/markers'} <= shown
+    assert namespaces == set(re.findall(r"'((?:trace|plan)/\w+)'", markers))
+
+
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda p: p.name)
 def test_launch_files_parse_and_use_the_shared_arguments(path):
     tree = ast.parse(path.read_text(encoding='utf-8'))
