@@ -172,6 +172,13 @@ from mcap.reader import make_reader
 print(f'rosbags {version("rosbags")}, mcap {version("mcap")}')
 """
 
+FIND_RVIZ = """
+import shutil
+found = shutil.which('rviz2')
+assert found, 'no rviz2 in PATH'
+print(found)
+"""
+
 
 def importable(module: str, note: str = '') -> str:
     """Return a probe's code that imports one module."""
@@ -205,10 +212,7 @@ def probes() -> list[Probe]:
               apt_line('launch-ros') + '; pip mode starts its nodes with robotracer itself', False),
         Probe('optional', 'tf2 listener', importable('tf2_ros'),
               apt_line('tf2-ros-py') + '; our own transform tree is used without it', False),
-        Probe('optional', 'MoveIt messages', importable('moveit_msgs'),
-              apt_line('moveit') + '; needed by planner.plugin: moveit only', False),
-        Probe('optional', 'ros2_control messages', importable('control_msgs'),
-              apt_line('control-msgs') + '; needed to drive a real ros2_control robot', False),
+        Probe('optional', 'RViz', FIND_RVIZ, apt_line('rviz2') + '; needed by rviz:=true only', False),
     ]
 
 
