@@ -350,7 +350,7 @@ def check_machine() -> None:
     with Progress(f'run: {line}'):
         for argv in (['apt-get', 'update', '-q'], line.split()):
             got = subprocess.run(argv, env=env, capture_output=True, text=True)
-            if got.returncode != 0 and argv is not None and 'install' in argv:
+            if got.returncode != 0 and 'install' in argv:  # an index that is out of date may do
                 raise SetupError(f'{line} failed:\n{got.stdout[-2000:]}{got.stderr[-2000:]}')
     still = missing_parts()
     if still:
