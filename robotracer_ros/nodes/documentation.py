@@ -43,6 +43,7 @@ MEANING = {
     '/planner/follow_trace': 'a trace in, motion out',
     '/planner/markers': 'corrected trace, tool path, swept path and obstacles for RViz',
     '/planner/trace': 'traces to follow, when `follow_topic` is set',
+    '/robot_description': 'URDF of arm and gripper, latched, for RViz',
     '/scaled_joint_trajectory_controller/joint_trajectory': 'arm command, streamed with a brake',
     '/sim/ground_truth': 'objects and unintended contacts as JSON, for benches only',
     '/sim/ground_truth_poses': 'the same poses, for RViz',

@@ -129,8 +129,12 @@ class SimNode(Node):
                 return
             self._tf_message = TFMessage
             self._tf = make(TFMessage, '/tf', make_qos(depth=100))
-            self._tf_static = make(TFMessage, '/tf_static',
-                                   make_qos('reliable', 'transient_local', 1))
+            latched = make_qos('reliable', 'transient_local', 1)
+            self._tf_static = make(TFMessage, '/tf_static', latched)
+            # What robot_state_publisher would do as well; RViz finds meshes by URI only.
+            self._description = make(String, 'robot_description', latched)
+            self._description.publish(
+                String(data=load_urdf().replace('filename="/', 'filename="file:///')))
 
     def _announce(self, scene: Scene) -> None:
         """Say where the camera is: on /tf_static and in the log, ready for tf.extrinsics."""

@@ -40,8 +40,8 @@ ROBOT: tuple[ParameterSpec, ...] = (
     ParameterSpec('gripper.force_n', _PHYSICS.gripper_force, 'Force limit per jaw of commands '
                   'without effort.', minimum=1.0, maximum=_PHYSICS.max_gripper_force,
                   read_only=True),
-    ParameterSpec('tf.publish', True, 'Publish /tf and /tf_static (needs tf2_msgs); turn it off '
-                  'beside a robot_state_publisher.', read_only=True),
+    ParameterSpec('tf.publish', True, 'Publish /tf, /tf_static (needs tf2_msgs) and '
+                  'robot_description; turn it off beside a robot_state_publisher.', read_only=True),
     ParameterSpec('tf.rate_hz', 30.0, "Rate of the arm's transforms.", minimum=1.0, maximum=500.0,
                   read_only=True),
     ParameterSpec('clock.publish', True, 'Publish /clock, for nodes with use_sim_time.',

@@ -3,11 +3,14 @@
 """The simulation node through real DDS: what drivers publish, and what controllers accept."""
 
 import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pinocchio as pin
 import pytest
 from sim_rig import PATIENCE_S, REST, SEED, TCP_LENGTH, Rig, wait_for
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -20,6 +23,7 @@ from robotracer_ros.nodes.conversions import (
     s_to_duration,
     stamp_to_ns,
 )
+from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.planning.ur_kinematics import UrKinematics
 from robotracer_ros.robot_description import (
     ARM_JOINTS,
@@ -48,6 +52,19 @@ def fresh(rig):
     assert response.success
     rig.get('joints')
     return rig
+
+
+def test_the_robot_is_described_for_those_who_come_late(rig):
+    heard = []
+    subscription = rig.client.create_subscription(
+        String, '/robot_description', heard.append, make_qos('reliable', 'transient_local', 1))
+    robot = ET.fromstring(wait_for(lambda: heard, 'robot_description')[0].data)
+    rig.client.destroy_subscription(subscription)
+    assert {j.get('name') for j in robot.iter('joint')} >= {*ARM_JOINTS, GRIPPER_JOINT}
+    meshes = [m.get('filename') for m in robot.iter('mesh')]
+    assert meshes
+    assert all(m.startswith('file:///') and Path(m.removeprefix('file://')).is_file()
+               for m in meshes)
 
 
 def test_camera_topics_look_like_a_realsense(rig):
