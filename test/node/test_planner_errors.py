@@ -253,6 +253,16 @@ def test_a_second_writer_is_refused(rig):
     time.sleep(0.3)
 
 
+def test_no_depth_ever(rig):
+    """A node that has just been configured, beside a camera that sends nothing."""
+    rig.robot.depth_on = False
+    for step in ('DEACTIVATE', 'CLEANUP', 'CONFIGURE', 'ACTIVATE'):
+        assert rig.transition(getattr(Transition, f'TRANSITION_{step}'))
+    wait_for(lambda: rig.follow(plan_only=True).wait().error_code == ErrorCode.NO_DEPTH, what='joint states')
+    refused(rig, rig.follow(), ErrorCode.NO_DEPTH,
+            "no depth image received on 'camera/aligned_depth_to_color/image_raw'")
+
+
 # --- the tracer ----------------------------------------------------------------------------------
 
 def test_tracer_errors_are_passed_on(rig):
