@@ -119,7 +119,7 @@ class TopicRobotPort:
 
         Raises:
             ControllerLostError: nobody listens.
-            ControllerRefusedError: another node commands the arm as well.
+            ControllerRefusedError: another node commands arm or jaws as well.
         """
         for publisher in (self._arm, self._gripper):
             if publisher.get_subscription_count() == 0:
@@ -128,14 +128,16 @@ class TopicRobotPort:
                     topic=publisher.topic_name)
         # A killed predecessor of this very node stays in the graph until its lease ends.
         me = (self._node.get_namespace(), self._node.get_name())
-        others = sorted({
-            f'{i.node_namespace.rstrip("/")}/{i.node_name}'
-            for i in self._node.get_publishers_info_by_topic(self._arm.topic_name)
-            if (i.node_namespace, i.node_name) != me and not i.node_name.startswith('_')})
-        if others:
-            raise ControllerRefusedError(
-                f"'{self._arm.topic_name}' is commanded by {', '.join(others)} as well: exactly "
-                'one node may', topic=self._arm.topic_name)
+        for publisher in (self._arm, self._gripper):
+            topic = publisher.topic_name
+            others = sorted({
+                f'{i.node_namespace.rstrip("/")}/{i.node_name}'
+                for i in self._node.get_publishers_info_by_topic(topic)
+                if (i.node_namespace, i.node_name) != me and not i.node_name.startswith('_')})
+            if others:
+                raise ControllerRefusedError(
+                    f"'{topic}' is commanded by {', '.join(others)} as well: exactly one node may",
+                    topic=topic)
 
     @property
     def state_age_s(self) -> float:

@@ -240,14 +240,15 @@ def test_robot_that_moved_away_is_refused(rig):
     assert rig.robot.moved_since(jumped) < 1e-6
 
 
-def test_a_second_writer_is_refused(rig):
+@pytest.mark.parametrize('topic', ['scaled_joint_trajectory_controller/joint_trajectory',
+                                   'gripper_controller/joint_trajectory'])
+def test_a_second_writer_is_refused(rig, topic):
     other = Node('someone_else')
-    publisher = other.create_publisher(
-        JointTrajectory, 'scaled_joint_trajectory_controller/joint_trajectory', make_qos('reliable'))
+    publisher = other.create_publisher(JointTrajectory, topic, make_qos('reliable'))
     try:
         wait_for(lambda: publisher.get_subscription_count() == 1)
         time.sleep(0.3)
-        refused(rig, rig.follow(), ErrorCode.CONTROLLER_REFUSED, 'is commanded by /someone_else as well')
+        refused(rig, rig.follow(), ErrorCode.CONTROLLER_REFUSED, f"'/{topic}' is commanded by /someone_else as well")
     finally:
         other.destroy_node()
     time.sleep(0.3)
