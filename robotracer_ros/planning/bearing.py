@@ -67,9 +67,13 @@ class Ground:
         outline = hull_of(thin(seen))
         return depth_within(hull_of(self._cells(box, bottom, outline)), centre)
 
+    def around(self, place: Matrix, radius: float) -> Matrix:
+        """Return the sensed points (N, 3) nearer (m) to a place (3,) than a radius, seen from above."""
+        return _around(self.points, place, radius)
+
     def _raised(self, box: OrientedBox, bottom: float) -> bool:
         """Tell whether the middle is above something that is no table, though hardly higher."""
-        under = self.points[np.hypot(*(self.points[:, :2] - box.pose[:2, 3]).T) < 0.02]
+        under = self.around(box.pose[:3, 3], 0.02)
         if len(under) < 5:
             return False
         return float(np.median(under[:, 2])) > self.support_z + TABLE_M
@@ -106,12 +110,20 @@ class Ground:
 def ground_of(scene: PlanningScene, place: Matrix, radius: float = 0.30) -> Ground:
     """Return what lies around a place (3,) as far as it was seen."""
     p = np.asarray(scene.surface, dtype=float)
-    near = np.hypot(*(p[:, :2] - place[:2]).T) < radius
+    near = _around(p, place, radius)
     table = np.zeros((0, 2))
     if np.isfinite(scene.support_z):
-        table = p[np.abs(p[:, 2] - scene.support_z) < BELOW][::_EVERY, :2]
-        table = hull_of(thin(table)) if len(table) else table
-    return Ground(p[near], table, scene.support_z)
+        on_it = np.flatnonzero(np.abs(p[:, 2] - scene.support_z) < BELOW)[::_EVERY]
+        table = hull_of(thin(p[on_it, :2])) if len(on_it) else table
+    return Ground(near, table, scene.support_z)
+
+
+def _around(points: Matrix, place: Matrix, radius: float) -> Matrix:
+    """Return the points (N, 3) that are nearer (m) to a place (3,) than a radius, seen from above."""
+    x, y = points[:, 0] - place[0], points[:, 1] - place[1]
+    # Most points are further away along one of the axes already.
+    square = np.flatnonzero((np.abs(x) < radius) & (np.abs(y) < radius))
+    return points[square[np.hypot(x[square], y[square]) < radius]]
 
 
 def bearing_height(ground: Ground, box: OrientedBox, height: float, above: float) -> float:

@@ -295,7 +295,7 @@ def correct(
 
 def _on_something(place: Matrix, ground: Ground) -> bool:
     """Tell whether what is around a place (3,) is higher than the table, be it by millimetres."""
-    near = ground.points[np.hypot(*(ground.points[:, :2] - place[:2]).T) < COLUMN_RADIUS]
+    near = ground.around(place, COLUMN_RADIUS)
     near = near[np.abs(near[:, 2] - place[2]) < ABOVE]
     return len(near) >= 8 and bool(np.median(near[:, 2]) > ground.support_z + TABLE_M)
 

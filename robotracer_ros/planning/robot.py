@@ -16,6 +16,9 @@ from robotracer_ros.planning.base import JointLimits
 
 Matrix = NDArray[np.float64]
 
+#: from this many configurations on, all at once is faster than one after the other
+_MANY = 48
+
 
 class ArmModel:
     """Pinocchio model of an arm with a two-jaw gripper, seen through the arm's joints.
@@ -70,6 +73,7 @@ class ArmModel:
         # multiplication.
         self._base_from_world = invert(world_from_base)
         self._shifted = not np.allclose(world_from_base, np.eye(4), atol=1e-12)
+        self._chain = self._revolute_chain()
         self.tool_from_tcp: Matrix = (
             invert(self.data.oMf[self._tool].homogeneous) @ self.data.oMf[self._tcp].homogeneous
         )
@@ -111,6 +115,9 @@ class ArmModel:
         """Return base_from_tcp (T, 4, 4) along arm positions (T, J)."""
         out = np.zeros((len(q), 4, 4))
         out[:, 3, 3] = 1.0
+        if self._chain is not None and len(q) >= _MANY:
+            self._along_chain(np.asarray(q, dtype=float), out)
+            return self._base_from_world @ out if self._shifted else out
         model, data, frame = self.model, self.data, self._tcp
         for i, full in enumerate(self.full(q)):
             pin.forwardKinematics(model, data, full)
@@ -118,6 +125,46 @@ class ArmModel:
             out[i, :3, :3] = pose.rotation
             out[i, :3, 3] = pose.translation
         return self._base_from_world @ out if self._shifted else out
+
+    def _revolute_chain(self) -> list[tuple[Matrix, Matrix, Matrix, int]] | None:
+        """Return rotation and offset of each joint between the root and the tool centre point at
+        zero, its axis as a cross product matrix (3, 3), and its place among the arm's joints; None
+        when it is not made of the arm's revolute joints alone.
+        """
+        model = self.model
+        chain = []
+        for joint in list(model.supports[model.frames[self._tcp].parentJoint])[1:]:
+            kind, at = model.joints[joint], model.joints[joint].idx_q
+            if kind.nq != 1 or at not in self._q_index or 'JointModelR' not in kind.shortname():
+                return None
+            data = kind.createData()
+            kind.calc(data, np.zeros(model.nq))
+            x, y, z = np.asarray(data.S).ravel()[3:]
+            cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+            place = model.jointPlacements[joint]
+            index = int(np.flatnonzero(self._q_index == at)[0])
+            chain.append((place.rotation.copy(), place.translation.copy(), cross, index))
+        return chain
+
+    def _along_chain(self, q: Matrix, out: Matrix) -> None:
+        """Write the world poses of the tool centre point at (T, J) into (T, 4, 4).
+
+        All of them at once, joint by joint, takes a fraction of one after the other.
+        """
+        assert self._chain is not None
+        # Times last, so that each product is one of small constant matrices with long rows.
+        rotation = np.repeat(np.eye(3)[..., None], len(q), axis=2)
+        position = np.zeros((3, len(q)))
+        sine, versine = np.sin(q.T), 1 - np.cos(q.T)
+        for turn, offset, cross, j in self._chain:
+            position += offset @ rotation
+            rotation = turn.T @ rotation
+            # Rodrigues: 1 + sin K + (1 - cos) K^2.
+            once = cross.T @ rotation
+            rotation = rotation + sine[j] * once + versine[j] * (cross.T @ once)
+        tcp = self.model.frames[self._tcp].placement
+        out[:, :3, 3] = (position + tcp.translation @ rotation).T
+        out[:, :3, :3] = np.moveaxis(tcp.rotation.T @ rotation, 2, 0)
 
     def jacobian(self, q: Matrix) -> Matrix:
         """Return the (6, J) Jacobian of the tool centre point (linear, angular) in the planning

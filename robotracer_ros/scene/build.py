@@ -17,7 +17,7 @@ from robotracer_ros.errors import InvalidDepthError, InvalidParameterError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import apply, invert
 from robotracer_ros.scene.base import ObjectSegment, PlanningScene
-from robotracer_ros.scene.cloud import cloud_in_base, find_support, steady_pixels, upward
+from robotracer_ros.scene.cloud import cloud_in_base, find_support, steady_pixels, upward, within
 from robotracer_ros.scene.obstacles import occupied_voxels
 from robotracer_ros.scene.robot_filter import RobotMask
 from robotracer_ros.scene.segment import SegmentParameters, segment_object
@@ -98,8 +98,7 @@ def build_scene(depth: NDArray[np.float32], camera: CameraModel, base_from_camer
     with clock('cloud'):
         points = cloud_in_base(depth, camera, base_from_camera)
         usable = steady_pixels(depth, p.steady_tolerance)
-        with np.errstate(invalid='ignore'):
-            inside = usable & np.all((points > lower.astype(np.float32)) & (points < upper.astype(np.float32)), axis=-1)
+        inside = usable & within(points, lower.astype(np.float32), upper.astype(np.float32))
         if not inside.any():
             raise InvalidDepthError(f'none of {int(usable.sum())} depth values lies in the workspace '
                                     f'{p.lower} .. {p.upper} m', valid=int(usable.sum()))

@@ -43,6 +43,19 @@ def steady_pixels(depth: Float, tolerance: float = 0.02) -> Mask:
     return (count >= _MIN_NEIGHBOURS) & (clean > 0)
 
 
+def within(points: NDArray[np.floating], lower: NDArray[np.floating], upper: NDArray[np.floating]) -> Mask:
+    """Tell which points (..., 3) lie between two corners (3,), on the border included; NaN does not.
+
+    One coordinate at a time is several times as fast as a reduction over an axis of length three.
+    """
+    out = np.ones(points.shape[:-1], bool)
+    with np.errstate(invalid='ignore'):
+        for k in range(3):
+            out &= points[..., k] >= lower[k:k + 1]
+            out &= points[..., k] <= upper[k:k + 1]
+    return out
+
+
 def cloud_in_base(depth: Float, camera: CameraModel, base_from_camera: NDArray[np.float64]) -> Float:
     """Lift a depth image to points (H, W, 3) in the planning frame; invalid pixels give NaN.
 
@@ -87,7 +100,7 @@ def find_support(points: Float, depth: Float, focal: float, lower: NDArray[np.fl
         lower: (3,) least corner of the workspace, metres.
         upper: (3,) greatest corner.
     """
-    inside = np.all((points >= lower.astype(np.float32)) & (points <= upper.astype(np.float32)), axis=-1)
+    inside = within(points, lower.astype(np.float32), upper.astype(np.float32))
     if not inside.any():
         return float('nan')
     z = points[..., 2][inside]

@@ -144,9 +144,7 @@ def _core(points: Matrix) -> Matrix:
     """Leave out the outermost 0.3 percent of points (N, 2) in 12 directions: depth noise widens every hull."""
     if len(points) < 300:
         return points
-    keep = np.ones(len(points), bool)
-    for angle in np.deg2rad(np.arange(0, 180, 15)):
-        along = points @ np.array([np.cos(angle), np.sin(angle)])
-        low, high = np.percentile(along, (0.3, 99.7))
-        keep &= (along >= low) & (along <= high)
-    return points[keep]
+    angles = np.deg2rad(np.arange(0, 180, 15))
+    along = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ points.T
+    low, high = np.percentile(along, (0.3, 99.7), axis=1)
+    return points[np.all((along >= low[:, None]) & (along <= high[:, None]), axis=0)]

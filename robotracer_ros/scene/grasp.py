@@ -367,18 +367,19 @@ def _pinch(slab: Matrix, seen: NDArray[np.bool_], yaw: float, middle: Matrix, gr
     y = np.array([np.cos(yaw), np.sin(yaw)])
     x = np.array([-y[1], y[0]])
     a, b = slab @ y, slab @ x
-    first, last = np.percentile(b, (1, 99))
+    first, last = _span(b)
     cell = gripper.finger_width / 4
     count = max(1, int(np.ceil((last - first) / cell)))
     index = np.clip(((b - first) / cell).astype(int), 0, count - 1)
-    low, high = np.full(count, np.inf), np.full(count, -np.inf)
-    np.minimum.at(low, index, a)
-    np.maximum.at(high, index, a)
-    seen_low, seen_high = np.full(count, np.inf), np.full(count, -np.inf)
-    np.minimum.at(seen_low, index[seen], a[seen])
-    np.maximum.at(seen_high, index[seen], a[seen])
+    # Least and (negated) greatest of each cell: of all points, and of those that were seen.
+    least = np.full((4, count), np.inf)
+    np.minimum.at(least[0], index, a)
+    np.minimum.at(least[1], index, -a)
+    np.minimum.at(least[2], index[seen], a[seen])
+    np.minimum.at(least[3], index[seen], -a[seen])
     # Five cells, a little more than a finger, around each cell.
-    lows, highs = _windows(low, np.inf), _windows(high, -np.inf)
+    lows, highs, seen_lows, seen_highs = _windows(least)
+    highs, seen_highs = -highs, -seen_highs
     lowest, highest = lows[:, 0], highs[:, 0]
     with np.errstate(invalid='ignore'):
         widths = highest - lowest
@@ -387,7 +388,7 @@ def _pinch(slab: Matrix, seen: NDArray[np.bool_], yaw: float, middle: Matrix, gr
         falls = [np.where(known, np.abs(side[:, :3] - side[:, :1]), 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
                  for side in (lows, highs)]
         slopes = np.maximum(*falls) / cell
-        visible = _windows(seen_high, -np.inf)[:, 0] - _windows(seen_low, np.inf)[:, 0]
+        visible = seen_highs[:, 0] - seen_lows[:, 0]
         guessed = np.clip(np.where(np.isfinite(visible), widths - visible, widths), 0.0, 0.04)
         fits = np.isfinite(widths) & (widths > 0.002) & (widths <= gripper.max_opening - 0.006)
     # Where only one side of the thing is known, its skin looks like something thin to hold.
@@ -401,26 +402,32 @@ def _pinch(slab: Matrix, seen: NDArray[np.bool_], yaw: float, middle: Matrix, gr
     return _Pinch(centres[best], float(widths[k]), float(slopes[k]), float(guessed[k]))
 
 
-def _windows(values: Matrix, nothing: float) -> Matrix:
-    """Return the five cells around each cell (N, 5), the outermost first: the greatest if ``nothing`` is -inf."""
-    padded = np.concatenate([[nothing] * 2, values, [nothing] * 2])
-    five = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1)
-    return five if nothing > 0 else five[:, ::-1]
+def _windows(values: Matrix) -> Matrix:
+    """Return the five cells around each cell of rows (R, N) as (R, N, 5), the least first."""
+    padded = np.full((len(values), values.shape[1] + 4), np.inf)
+    padded[:, 2:-2] = values
+    return np.sort(np.stack([padded[:, i:i + values.shape[1]] for i in range(5)], axis=-1), axis=-1)
 
 
-def _span(points: Matrix, yaw: float) -> tuple[float, float]:
-    """Return the extent of points (N, 2) along a direction, without the outermost one percent."""
-    along = points @ np.array([np.cos(yaw), np.sin(yaw)])
-    low, high = np.percentile(along, (1, 99))
+def _span(values: Matrix, share: float = 0.01) -> tuple[float, float]:
+    """Return the extent of values (N,) without a share at either end, interpolated as ``np.percentile`` does.
+
+    That function takes far longer to look at its arguments than this does for as few values as lie between two pads.
+    """
+    ordered = np.sort(values)
+    at = np.array([share, 1.0 - share]) * (len(ordered) - 1)
+    below = at.astype(int)
+    rest, a = at - below, ordered[below]
+    b = ordered[np.minimum(below + 1, len(ordered) - 1)]
+    low, high = np.where(rest < 0.5, a + (b - a) * rest, b - (b - a) * (1.0 - rest))
     return float(low), float(high)
 
 
 def _tool_pose(origin: Matrix, yaw: float, tilt: float) -> Matrix:
     """Return a tool pose that looks down, closes along ``yaw`` and leans by ``tilt`` rad about that direction."""
-    y = np.array([np.cos(yaw), np.sin(yaw), 0.0])
-    z = np.array([0.0, 0.0, -1.0])
-    rotation = np.stack([np.cross(y, z), y, z], axis=1)
-    return make_transform(rotation @ rotation_about((0, 1, 0), tilt), origin)
+    c, s = np.cos(yaw), np.sin(yaw)
+    rotation = np.array([[-s, c, 0.0], [c, s, 0.0], [0.0, 0.0, -1.0]])
+    return make_transform(rotation @ rotation_about((0, 1, 0), tilt) if tilt else rotation, origin)
 
 
 def _lowest_tip(pose: Matrix, gripper: Gripper) -> float:
@@ -469,8 +476,20 @@ def _clearance(grasp: Grasp, gripper: Gripper, voxels: Matrix, voxel_size: float
         return float('inf')
     local = (voxels - grasp.pose[:3, 3]) @ grasp.pose[:3, :3]
     centres, halves = _boxes(grasp, gripper, approach)
-    outside = np.maximum(np.abs(local[:, None] - centres) - halves, 0.0)
-    return float(np.sqrt((outside ** 2).sum(axis=-1)).min() - voxel_size / 2)
+    least = min(float(_outside(local, c, h).min()) for c, h in zip(centres, halves, strict=True))
+    return float(np.sqrt(least) - voxel_size / 2)
+
+
+def _outside(points: Matrix, centre: Matrix, half: Matrix) -> Matrix:
+    """Return the squared distances (N,) of points (N, 3) to a box parallel to the axes, 0 in it.
+
+    One axis at a time: reductions over an axis of length three are slow.
+    """
+    out = np.zeros(len(points))
+    for k in range(3):
+        beyond = np.maximum(np.abs(points[:, k] - centre[k]) - half[k], 0.0)
+        out += beyond * beyond
+    return out
 
 
 def _hits_itself(grasp: Grasp, gripper: Gripper, points: Matrix) -> bool:
@@ -478,5 +497,10 @@ def _hits_itself(grasp: Grasp, gripper: Gripper, points: Matrix) -> bool:
     local = (points - grasp.pose[:3, 3]) @ grasp.pose[:3, :3]
     centres, halves = _boxes(grasp, gripper, 0.0)
     # Noise lets single points stray into a finger.
-    inside_box = np.all(np.abs(local[:, None] - centres) < halves - 0.0015, axis=-1)
-    return bool(inside_box.any(axis=1).sum() > max(3, len(points) // 200))
+    pressed = np.zeros(len(local), bool)
+    for centre, half in zip(centres, halves - 0.0015, strict=True):
+        inside_box = np.abs(local[:, 0] - centre[0]) < half[0]
+        inside_box &= np.abs(local[:, 1] - centre[1]) < half[1]
+        inside_box &= np.abs(local[:, 2] - centre[2]) < half[2]
+        pressed |= inside_box
+    return int(pressed.sum()) > max(3, len(points) // 200)

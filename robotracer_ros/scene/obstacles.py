@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.scene.cloud import within
 
 Matrix = NDArray[np.float64]
 
@@ -45,22 +46,23 @@ def occupied_voxels(points: NDArray[np.floating], voxel_size: float, lower: Matr
         raise InvalidParameterError(f'voxel size {voxel_size} m gives {np.prod(shape)} voxels in the workspace: '
                                     f'must be at most {_MAX_CELLS}', voxel_size=voxel_size)
     p = np.asarray(points)
-    with np.errstate(invalid='ignore'):
-        inside = np.all((p >= low) & (p <= high), axis=-1)
-    index = np.floor(p[inside] / voxel_size).astype(np.int64) - first
+    index = np.floor(p[within(p, low, high)] / voxel_size).astype(np.int64) - first
     np.clip(index, 0, shape - 1, out=index)
     flat = (index[:, 0] * shape[1] + index[:, 1]) * shape[2] + index[:, 2]
     cells, counts = np.unique(flat, return_counts=True)
-    occupied = np.stack(np.unravel_index(cells[counts >= min_points], tuple(shape)), axis=1)
+    cells = cells[counts >= min_points]
     bottom = 0
     if np.isfinite(support_z):
         bottom = int(np.clip(np.ceil(support_z / voxel_size - 0.5) - first[2], 0, shape[2]))
     if filled:
-        grid = np.zeros(tuple(shape), dtype=bool)
-        grid[tuple(occupied.T)] = True
-        columns = np.nonzero(grid.any(axis=2))
-        stacks = grid[columns][:, ::-1]
-        grid[columns] = np.logical_or.accumulate(stacks, axis=1)[:, ::-1]
-        occupied = np.argwhere(grid)
+        # Sorted, the last cell of each column is its highest.
+        column, height = np.divmod(cells, shape[2])
+        top = np.ones(len(column), bool)
+        top[:-1] = column[1:] != column[:-1]
+        counts = np.maximum(height[top] + 1 - bottom, 0)
+        before = np.cumsum(counts) - counts
+        level = bottom + np.arange(counts.sum()) - np.repeat(before, counts)
+        cells = np.repeat(column[top] * shape[2], counts) + level
+    occupied = np.stack(np.unravel_index(cells, tuple(shape)), axis=1)
     occupied = occupied[occupied[:, 2] >= bottom]
     return np.asarray((occupied + first + 0.5) * voxel_size, dtype=np.float64)

@@ -111,8 +111,8 @@ def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], came
                  base_from_camera[:3, 3], base)
     region = _grow(view, view.elevated, seed)
     region, floor, others = _separate(view, region, seed, p)
-    back, _ = hidden_points(view.points[region].astype(float), depth, camera, base_from_camera)
-    region = _absorb(view, region, others, back, p)
+    hidden, known = hidden_points(view.points[region].astype(float), depth, camera, base_from_camera)
+    bare, region = region, _absorb(view, region, others, hidden, p)
     if region.sum() < p.min_pixels:
         raise ObjectNotFoundError(f'the thing at pixel ({found[1]}, {found[0]}) covers {int(region.sum())} pixels: '
                                   f'must be at least {p.min_pixels}', waypoint=0, pixels=int(region.sum()))
@@ -125,7 +125,8 @@ def segment_object(points: NDArray[np.float32], depth: NDArray[np.float32], came
                                   f'must be at most {p.max_extent:g} m', waypoint=0, extent=float(max(size)))
     mask = np.zeros(depth.shape, bool)
     mask[part] = region
-    hidden, known = hidden_points(cloud, depth, camera, base_from_camera)
+    if not np.array_equal(region, bare):
+        hidden, known = hidden_points(cloud, depth, camera, base_from_camera)
     box = estimate_box(cloud, hidden[:0] if known else hidden, floor, camera, base_from_camera)
     return ObjectSegment(cloud, box, mask, hidden, view.eye)
 

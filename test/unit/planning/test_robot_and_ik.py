@@ -38,6 +38,11 @@ def test_jacobian_is_the_derivative_of_the_pose(arm):
             np.testing.assert_allclose([w[2, 1], w[0, 2], w[1, 0]], j[3:, k], atol=1e-6)
 
 
+def test_many_poses_at_once_are_those_of_one_after_the_other(arm):
+    q = random_q(arm, 200)
+    np.testing.assert_allclose(arm.tcp_path(q), [arm.tcp(x) for x in q], atol=1e-12)
+
+
 def test_limits_are_the_narrower_of_file_and_urdf(arm, planner):
     assert (arm.limits.velocity <= planner.config.limits.velocity).all()
     assert (arm.limits.lower >= planner.config.limits.lower).all()

@@ -28,6 +28,39 @@ def test_hull_and_area_of_a_square_with_inner_points():
     assert area_of(np.zeros((2, 2))) == 0.0
 
 
+@pytest.mark.parametrize('shape', ['disc', 'square', 'line', 'point', 'grid'])
+def test_hull_has_the_corners_that_qhull_finds(shape):
+    from scipy.spatial import ConvexHull
+    rng = np.random.default_rng(3)
+    points = rng.uniform((-0.1, -0.4), (0.9, 0.6), (2000, 2))
+    if shape == 'disc':
+        points = points[np.hypot(*(points - [0.4, 0.1]).T) < 0.5]
+    elif shape == 'line':
+        points = np.stack([points[:, 0], np.full(2000, 0.2)], 1)
+    elif shape == 'point':
+        points = np.full((2000, 2), 0.3)
+    elif shape == 'grid':
+        points = np.round(points, 1)
+    hull = hull_of(points)
+    if shape in ('line', 'point'):
+        assert {tuple(p) for p in hull} == {tuple(points.min(axis=0)), tuple(points.max(axis=0))}
+    else:
+        expected = points[ConvexHull(points).vertices]
+        assert {tuple(p) for p in hull} == {tuple(p) for p in expected}
+        assert area_of(hull) == pytest.approx(ConvexHull(points).volume)
+
+
+def test_thinning_keeps_the_extremes_of_every_row_and_column():
+    points = np.random.default_rng(2).uniform(0, 0.1, (3000, 2))
+    kept = {tuple(p) for p in thin(points, 0.002)}
+    wanted = set()
+    for a in (0, 1):
+        for line in range(50):
+            band = points[np.floor(points[:, a] / 0.002) == line]
+            wanted |= {tuple(band[band[:, 1 - a].argmin()]), tuple(band[band[:, 1 - a].argmax()])}
+    assert kept == wanted
+
+
 def test_thinning_keeps_the_hull():
     points = np.random.default_rng(1).normal(0, 0.03, (4000, 2))
     few = thin(points)

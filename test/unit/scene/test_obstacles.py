@@ -38,6 +38,16 @@ def test_columns_are_filled_down_to_the_support():
     assert as_set(occupied_voxels(points, voxel, LOW, HIGH), voxel) == {(5, 2, 6)}
 
 
+def test_filling_reaches_from_the_highest_voxel_of_every_column_to_the_support():
+    voxel, rng = 0.02, np.random.default_rng(4)
+    points = rng.uniform(LOW, HIGH, (400, 3))
+    bare = as_set(occupied_voxels(points, voxel, LOW, HIGH, 0.0, min_points=1, fill=False), voxel)
+    tops = {(i, j): max(c[2] for c in bare if c[:2] == (i, j)) for i, j, _ in bare}
+    wanted = {(i, j, k) for (i, j), top in tops.items() for k in range(top + 1)}
+    filled = occupied_voxels(points, voxel, LOW, HIGH, 0.0, min_points=1)
+    assert as_set(filled, voxel) == wanted and len(filled) == len(wanted)
+
+
 def test_every_point_is_covered():
     rng = np.random.default_rng(2)
     points = rng.uniform(LOW, HIGH, (3000, 3))
