@@ -6,44 +6,21 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from visualization_msgs.msg import MarkerArray
 
 from robotracer_msgs.action import ExecuteInstruction, FollowTrace
 from robotracer_msgs.msg import Trace as TraceMsg
-from robotracer_msgs.srv import PredictTrace
 from robotracer_ros.control.base import Controller
-from robotracer_ros.errors import (
-    BusyError,
-    CancelledError,
-    ControllerLostError,
-    NotActiveError,
-    PreemptedError,
-    RefusedWhileMovingError,
-    RobotracerError,
-    TracerBackendError,
-    TracerTimeoutError,
-    error_from_code,
-)
+from robotracer_ros.errors import CancelledError, ControllerLostError, RobotracerError
 from robotracer_ros.geometry.trace import Trace
-from robotracer_ros.nodes.conversions import (
-    correction_to_msg,
-    figures_to_msg,
-    kind_from_msg,
-    plan_to_tool_path,
-    plan_to_trajectory,
-    trace_from_msg,
-    trace_to_msg,
-)
+from robotracer_ros.nodes.conversions import trace_from_msg
 from robotracer_ros.nodes.diagnostics import (
     DiagnosticsPublisher,
     ErrorLog,
@@ -51,15 +28,16 @@ from robotracer_ros.nodes.diagnostics import (
     Status,
 )
 from robotracer_ros.nodes.execution import (
-    GoalFeedback,
     GoalRun,
     HeldObject,
     Options,
     Outcome,
-    RecheckFigures,
     Rules,
 )
+from robotracer_ros.nodes.goal_server import GoalServer
+from robotracer_ros.nodes.goal_slot import GoalSlot
 from robotracer_ros.nodes.parameters import NodeParameters
+from robotracer_ros.nodes.path_watch import RecheckFigures, RecheckRules
 from robotracer_ros.nodes.planner_parameters import NODE_NAME, PARAMETERS, plugin_option_specs
 from robotracer_ros.nodes.plugin_set import PluginSet
 from robotracer_ros.nodes.plugins import Role, check_plugin
@@ -67,19 +45,15 @@ from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.nodes.robot_port import TopicRobotPort
 from robotracer_ros.nodes.runner import run_node
 from robotracer_ros.nodes.scene_input import DepthView, SceneInput
-from robotracer_ros.nodes.stamps import s_to_duration
+from robotracer_ros.nodes.trace_client import TraceClient
 from robotracer_ros.planning.base import Planner, TimedPlan
-from robotracer_ros.tracer.base import check_instruction
 from robotracer_ros.viz.markers import plan_markers
 
 PlanListener = Callable[[Trace, TimedPlan, DepthView, Planner], None]
 
-#: longest wait for a stopped goal to end: brake, settle, and a planner that cannot be interrupted
-_STOP_S = 15.0
-
 
 class PlannerNode(LifecycleNode):
-    """Plan along traces and move the robot. Callbacks only hand over; a thread per goal works.
+    """Plan along traces and move the robot.
 
     ``plan_listeners`` are called with (trace, plan, depth view, planner) for every finished plan,
     in the goal's thread and before anything moves: the place for recorders.
@@ -96,24 +70,17 @@ class PlannerNode(LifecycleNode):
         self._markers: Any = None
         self._port: TopicRobotPort | None = None
         self._scene: SceneInput | None = None
-        self._active = False
-        self._closing = threading.Event()
-        self._slot = threading.Condition()
-        self._current: GoalRun | None = None
-        self._swapping = False
-        self._answering = 0
+        self._slot = GoalSlot(lambda: self._p.flag('preempt'))
         self._errors = ErrorLog()
         self._recheck = RecheckFigures()
         self._held = HeldObject()
         self._ended: dict[str, int] = {'succeeded': 0, 'failed': 0, 'refused': 0}
         self._last_outcome: Outcome | None = None
-        waiting = ReentrantCallbackGroup()  # goal callbacks wait for their worker
-        self._predict = self.create_client(
-            PredictTrace, self._p.string('predict_trace_service'),
-            callback_group=MutuallyExclusiveCallbackGroup())
-        self._servers = [
-            self._action(FollowTrace, 'follow_trace', self._follow, waiting),
-            self._action(ExecuteInstruction, 'execute_instruction', self._instruct, waiting)]
+        self._tracer = TraceClient(self, self._p.string('predict_trace_service'))
+        self._goals = GoalServer(self, self._work, self._p.string('base_frame'))
+        self._goals.serve(FollowTrace, 'follow_trace', lambda goal, _: trace_from_msg(goal.trace))
+        self._goals.serve(ExecuteInstruction, 'execute_instruction', self._ask_tracer,
+                          has_tracing=True)
         if self._p.flag('follow_topic'):
             self.create_subscription(TraceMsg, '~/trace', self._on_trace, make_qos(depth=1),
                                      callback_group=MutuallyExclusiveCallbackGroup())
@@ -148,13 +115,12 @@ class PlannerNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Take goals. The robot is not touched before the first one moves."""
-        self._active = True
+        self._slot.open()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop the robot and take no more goals."""
-        self._active = False
-        stopped = self._stop_current(CancelledError('the planner node was deactivated'))
+        stopped = self._slot.close(CancelledError('the planner node was deactivated'))
         self._plugins.disconnect()
         result = super().on_deactivate(state)
         return result if stopped else TransitionCallbackReturn.ERROR
@@ -178,17 +144,14 @@ class PlannerNode(LifecycleNode):
 
     def stop_robot(self, why: str) -> None:
         """End the running goal with the robot at rest; returns when it rests."""
-        self._active = False
-        self._stop_current(CancelledError(f'cancelled: {why}'))
+        self._slot.close(CancelledError(f'cancelled: {why}'))
         self._plugins.disconnect()
 
     def halt(self) -> None:
         """Stop the robot and give clients their results; called while the executor still spins."""
-        self._closing.set()
+        self._goals.silence()
         self.stop_robot('the planner node shuts down')
-        with self._slot:
-            self._slot.wait_for(lambda: self._answering == 0, 1.0)
-        time.sleep(0.1)  # rclpy sends a result only after its callback has returned
+        self._goals.wait_answered(1.0)
 
     def _release(self) -> None:
         self._plugins.close()
@@ -200,46 +163,12 @@ class PlannerNode(LifecycleNode):
             self.destroy_lifecycle_publisher(self._markers)
         self._scene = self._port = self._markers = None
 
-    # -- one goal at a time -----------------------------------------------------------------------
-
-    def _enter(self, run: GoalRun) -> None:
-        """Make a goal the current one. Raises NotActiveError, BusyError, or what stopped it."""
-        with self._slot:
-            while True:
-                if not self._active:
-                    raise NotActiveError('the planner node is not active: configure and activate '
-                                         'it first')
-                run.check()
-                if self._current is None and not self._swapping:
-                    self._current = run
-                    return
-                if self._current is not None:
-                    if not self._p.flag('preempt'):
-                        raise BusyError('another goal is running, in phase '
-                                        f'{self._current.phase.name}; set preempt to replace it')
-                    self._current.stop(PreemptedError('a newer goal replaced this one in phase '
-                                                      f'{self._current.phase.name}'))
-                self._slot.wait(0.05)
-
-    def _leave(self, run: GoalRun) -> None:
-        with self._slot:
-            if self._current is run:
-                self._current = None
-            self._slot.notify_all()
-
-    def _stop_current(self, error: RobotracerError) -> bool:
-        """Stop the running goal; return whether it ended in time."""
-        with self._slot:
-            run = self._current
-        if run is None:
-            return True
-        run.stop(error)
-        return run.done.wait(_STOP_S)
+    # -- goals ------------------------------------------------------------------------------------
 
     def _work(self, run: GoalRun, planner_name: str) -> Outcome:
         """Carry a goal out, in the worker's thread."""
         try:
-            self._enter(run)
+            self._slot.enter(run)
         except RobotracerError as e:
             run.outcome.error = e
             self._ended['refused'] += 1
@@ -247,7 +176,7 @@ class PlannerNode(LifecycleNode):
             return run.outcome
         try:
             port, scene = self._port, self._scene
-            assert port is not None and scene is not None  # active implies configured
+            assert port is not None and scene is not None  # goals are taken only when configured
 
             def controller() -> Controller:
                 port.check_commands()
@@ -265,7 +194,7 @@ class PlannerNode(LifecycleNode):
                 self._fault(outcome.error, f'goal ended in phase {run.phase.name}')
             return outcome
         finally:
-            self._leave(run)
+            self._slot.leave(run)
             run.done.set()
 
     def _rules(self) -> Rules:
@@ -273,10 +202,10 @@ class PlannerNode(LifecycleNode):
         return Rules(
             max_tcp_speed=number('max_tcp_speed'), max_trace_age_s=number('max_trace_age_s'),
             max_state_age_s=number('robot.max_state_age_s'),
-            recheck_period_s=1.0 / number('recheck.rate_hz'),
-            recheck_max_gap_s=number('recheck.max_gap_s'),
-            min_clearance_m=number('recheck.min_clearance_m'),
-            confirmations=self._p.integer('recheck.confirmations'),
+            recheck=RecheckRules(
+                period_s=1.0 / number('recheck.rate_hz'), max_gap_s=number('recheck.max_gap_s'),
+                min_clearance_m=number('recheck.min_clearance_m'),
+                confirmations=self._p.integer('recheck.confirmations')),
             min_object_m=number('grasp.min_object_m'), max_closing_m=number('grasp.max_closing_m'),
             grip_timeout_s=number('grasp.timeout_s'),
             feedback_period_s=number('feedback_period_s'))
@@ -294,143 +223,11 @@ class PlannerNode(LifecycleNode):
         if self._markers is not None and self._markers.get_subscription_count():
             self._markers.publish(plan_markers(plan, self._p.string('base_frame'), view.stamp_ns))
 
-    # -- actions ----------------------------------------------------------------------------------
-
-    def _action(self, kind: Any, name: str, execute: Callable[[ServerGoalHandle], Any],
-                group: ReentrantCallbackGroup) -> ActionServer:
-        return ActionServer(
-            self, kind, f'~/{name}', execute_callback=execute, callback_group=group,
-            # A goal that cannot be taken is accepted and ended at once: only a result carries a
-            # number and a reason.
-            goal_callback=lambda _: GoalResponse.ACCEPT,
-            handle_accepted_callback=self._accepted, cancel_callback=self._cancelled)
-
-    def _accepted(self, handle: ServerGoalHandle) -> None:
-        handle.robotracer_run = None
-        handle.robotracer_cancel = threading.Event()
-        handle.execute()
-
-    def _cancelled(self, handle: ServerGoalHandle) -> CancelResponse:
-        # Set by _accepted, which rclpy awaits before it looks at the next request of this server.
-        handle.robotracer_cancel.set()
-        run: GoalRun | None = handle.robotracer_run
-        if run is not None:
-            run.stop(CancelledError(f'cancelled by the client in phase {run.phase.name}'))
-        return CancelResponse.ACCEPT
-
-    def _follow(self, handle: ServerGoalHandle) -> FollowTrace.Result:
-        goal = handle.request
-        run = GoalRun(lambda _: trace_from_msg(goal.trace), _options(goal),
-                      self._feedback(handle, FollowTrace.Feedback))
-        return self._conclude(handle, run, goal.planner, FollowTrace.Result())
-
-    def _instruct(self, handle: ServerGoalHandle) -> ExecuteInstruction.Result:
-        goal = handle.request
-        run = GoalRun(lambda check: self._ask_tracer(goal, check), _options(goal),
-                      self._feedback(handle, ExecuteInstruction.Feedback), has_tracing=True)
-        result = self._conclude(handle, run, goal.planner, ExecuteInstruction.Result())
-        if run.outcome.trace is not None:
-            result.trace = trace_to_msg(run.outcome.trace)
-        return result
-
-    def _feedback(self, handle: ServerGoalHandle, kind: Any) -> Callable[[GoalFeedback], None]:
-        def publish(feedback: GoalFeedback) -> None:
-            if handle.is_active and not self._closing.is_set():
-                handle.publish_feedback(kind(
-                    phase=int(feedback.phase), progress=float(min(1.0, feedback.progress)),
-                    tracking_error=float(feedback.tracking_error),
-                    clearance=float(feedback.clearance)))
-        return publish
-
-    def _conclude(self, handle: ServerGoalHandle, run: GoalRun, planner: str, result: Any) -> Any:
-        """Start the worker of a goal, wait for it, fill the result and set the goal's state."""
-        with self._slot:
-            self._answering += 1
-        try:
-            return self._answer(handle, run, planner, result)
-        finally:
-            with self._slot:
-                self._answering -= 1
-                self._slot.notify_all()
-
-    def _answer(self, handle: ServerGoalHandle, run: GoalRun, planner: str, result: Any) -> Any:
-        handle.robotracer_run = run
-        if handle.robotracer_cancel.is_set():  # cancelled before there was anything to stop
-            run.stop(CancelledError('cancelled by the client before it began'))
-        worker = threading.Thread(target=self._work, args=(run, planner), name='goal', daemon=True)
-        worker.start()
-        run.done.wait()
-        outcome = run.outcome
-        self._fill(result, outcome)
-        if outcome.error is None:
-            handle.succeed()
-        elif isinstance(outcome.error, CancelledError) and handle.robotracer_cancel.is_set():
-            self._set_cancelled(handle)
-        else:
-            handle.abort()
-        return result
-
-    def _set_cancelled(self, handle: ServerGoalHandle) -> None:
-        # rclpy turns the goal to CANCELING only after our cancel callback has returned.
-        deadline = time.monotonic() + 2.0
-        while not handle.is_cancel_requested and time.monotonic() < deadline:
-            time.sleep(0.005)
-        if handle.is_cancel_requested:
-            handle.canceled()
-        else:
-            handle.abort()
-
-    def _fill(self, result: Any, outcome: Outcome) -> None:
-        error, plan, figures = outcome.error, outcome.plan, outcome.figures
-        if error is not None:
-            result.error_code, result.error_msg = error.code, str(error)
-        result.failed_waypoint = outcome.failed_waypoint
-        if plan is not None:
-            frame = self._p.string('base_frame')
-            stamp = outcome.planned_at_ns
-            result.corrections = [correction_to_msg(c) for c in plan.corrections]
-            result.tool_path = plan_to_tool_path(plan, frame, stamp)
-            result.trajectory, result.phases = plan_to_trajectory(plan, frame, stamp)
-        result.figures = figures_to_msg(
-            plan, planning_time_s=outcome.planning_time_s,
-            tracking_error_rms=figures.tracking_rms, tracking_error_max=figures.tracking_max,
-            execution_time_s=figures.execution_time_s)
-
-    # -- the tracer -------------------------------------------------------------------------------
+    # -- where traces come from -------------------------------------------------------------------
 
     def _ask_tracer(self, goal: ExecuteInstruction.Goal, check: Callable[[], None]) -> Trace:
-        """Ask the perception node for a trace; the goal's thread waits, the executor answers."""
-        request = PredictTrace.Request(
-            instruction=check_instruction(goal.instruction), kind=int(kind_from_msg(goal.kind)))
-        timeout_s = self._p.number('trace_timeout_s')
-        request.timeout = s_to_duration(timeout_s)
-        service = self._predict.srv_name
-        deadline = time.monotonic() + 2.0
-        while not self._predict.service_is_ready():
-            check()
-            if time.monotonic() > deadline:
-                raise TracerBackendError(f"no perception node answers on service '{service}' "
-                                         'within 2 s: is it running and active?')
-            time.sleep(0.02)
-        answered = threading.Event()
-        future = self._predict.call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        # The service keeps the deadline itself; the margin is for its way here.
-        deadline = time.monotonic() + timeout_s + 2.0
-        try:
-            while not answered.wait(0.01):
-                check()
-                if time.monotonic() > deadline:
-                    raise TracerTimeoutError(f"service '{service}' did not answer within "
-                                             f'{timeout_s + 2.0:.1f} s', timeout_s=timeout_s)
-        finally:
-            self._predict.remove_pending_request(future)
-        response = future.result()
-        if not response.success:
-            raise error_from_code(response.error_code, response.error_msg)
-        return trace_from_msg(response.trace)
-
-    # -- traces from the topic --------------------------------------------------------------------
+        return self._tracer.ask(goal.instruction, goal.kind, self._p.number('trace_timeout_s'),
+                                check)
 
     def _on_trace(self, msg: TraceMsg) -> None:
         def work() -> None:
@@ -452,19 +249,8 @@ class PlannerNode(LifecycleNode):
         for role in (Role.PLANNER, Role.CONTROLLER):
             if f'{role.value}.plugin' in changes:
                 check_plugin(role, str(changes[f'{role.value}.plugin']))
-        with self._slot:
-            if self._current is not None or self._swapping:
-                phase = self._current.phase.name if self._current is not None else 'PLANNING'
-                raise RefusedWhileMovingError(
-                    f'{", ".join(sorted(changes))} cannot change while a goal is running (phase '
-                    f'{phase}): cancel it or wait for its end')
-            self._swapping = True
-        try:
+        with self._slot.kept_empty(', '.join(sorted(changes))):
             self._plugins.swap(changes)
-        finally:
-            with self._slot:
-                self._swapping = False
-                self._slot.notify_all()
 
     # -- diagnostics ------------------------------------------------------------------------------
 
@@ -478,9 +264,9 @@ class PlannerNode(LifecycleNode):
             self.get_logger().warning(text)
 
     def _report_goal(self) -> tuple[str, Status]:
-        run, last = self._current, self._last_outcome
+        run, last = self._slot.current, self._last_outcome
         status = Status(message='idle' if run is None else run.phase.name, values={
-            'active': self._active, 'phase': run.phase.name if run is not None else 'NONE',
+            'active': self._slot.is_open, 'phase': run.phase.name if run is not None else 'NONE',
             'planner.plugin': self._p.string('planner.plugin'),
             'controller.plugin': self._p.string('controller.plugin'), **self._ended})
         if last is not None:
@@ -513,10 +299,6 @@ class PlannerNode(LifecycleNode):
         return 'recheck', Status(values={
             'count': figures.rate.count, 'rate_hz': figures.rate.rate_hz,
             'clearance_m': figures.clearance, **figures.duration_s.figures('duration_s')})
-
-
-def _options(goal: Any) -> Options:
-    return Options(bool(goal.plan_only), bool(goal.allow_partial), float(goal.max_tcp_speed))
 
 
 def main(args: Sequence[str] | None = None) -> int:
