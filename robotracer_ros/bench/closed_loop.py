@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.bench.judge import Verdict, bottom_centre, judge
-from robotracer_ros.control.monitor import GraspMonitor, TrackingMonitor
+from robotracer_ros.control.monitor import (
+    GOAL_TOLERANCE,
+    MAX_CLOSING_M,
+    MAX_TRACKING_ERROR,
+    MIN_OBJECT_M,
+    GraspMonitor,
+    TrackingMonitor,
+)
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import sample_task
 from robotracer_ros.errors import GraspFailedError, RobotracerError
@@ -44,11 +51,6 @@ from robotracer_ros.sim.workcell import Workcell, WorkcellConfig
 
 #: an unintended contact counts beyond this force (N) or penetration (m)
 CONTACT_LIMITS = (5.0, 0.002)
-#: the executor's limits, as its parameters have them: jaws that stop at least this far above what
-#: was commanded hold something; jaws that close by this much have lost it, metres
-MIN_OBJECT, MAX_CLOSING = 0.003, 0.004
-#: largest joint error while moving, and at the end of a motion, rad
-MAX_TRACKING, GOAL_TOLERANCE = 0.15, 0.02
 #: time for the arm to come to rest after a motion, seconds
 SETTLE_S = 0.15
 
@@ -169,7 +171,7 @@ def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray
     """
     worst, path = 0.0, []
     scene = cell.world.scene()
-    grasp = GraspMonitor(MIN_OBJECT, MAX_CLOSING)
+    grasp = GraspMonitor(MIN_OBJECT_M, MAX_CLOSING_M)
     for index, step in enumerate(plan.steps):
         if isinstance(step, Grip):
             reached = _grip(cell, step)
@@ -182,7 +184,7 @@ def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray
                 _back_off(cell, plan, index)
                 raise
             continue
-        tracking = TrackingMonitor(plan.joint_names, MAX_TRACKING)
+        tracking = TrackingMonitor(plan.joint_names, MAX_TRACKING_ERROR)
         arrival = TrackingMonitor(plan.joint_names, GOAL_TOLERANCE)
         cell.command_arm(_command(plan, step))
         begin = cell.time
@@ -191,7 +193,7 @@ def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray
                 cell.advance(0.02)
                 tracking.check(_arm(cell), cell.arm.sample(cell.time)[0])
                 path.append(bottom_centre(scene, moved, cell.world.object_poses()[moved]))
-                grasp.check(cell.world.gripper_opening)
+                grasp.check(cell.world.gripper_opening, cell.time)
             arrival.check(_arm(cell), step.positions[-1])
         except RobotracerError as e:
             cell.arm.stop(cell.time)

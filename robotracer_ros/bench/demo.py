@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from robotracer_ros.bench.closed_loop import Episode, any_task, oracle, run_episode, summary
-from robotracer_ros.bench.figures import json_safe
+from robotracer_ros.bench.telling import tell_result, tell_run
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import simple_task
 from robotracer_ros.errors import InvalidParameterError
@@ -63,16 +63,13 @@ def main(
     jobs = [(seed, tracer, checkpoint, tasks) for seed in seeds if seed not in done]
     for episode in _run(jobs, workers):
         done[episode.seed] = episode
-        if out is not None:
-            with out.open('a', encoding='utf-8') as file:
-                file.write(json.dumps(json_safe(asdict(episode))) + '\n')
         state = '[green]ok[/]' if episode.success else f'[red]{episode.stage}[/]'
-        console.print(f'{episode.seed} {state} "{episode.instruction}" {episode.cause[:200]}')
+        tell_run(console, episode, f'{episode.seed} "{episode.instruction}"', state, out)
     episodes = [done[seed] for seed in seeds]
     result = {'tracer': tracer, 'tasks': tasks, **summary(episodes)}
     if json_output:
         result['runs'] = [asdict(e) for e in episodes]
-    print(json.dumps(json_safe(result), indent=2))
+    tell_result(result)
     return 0
 
 

@@ -8,7 +8,6 @@ out without a contact that nobody intended.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from robotracer_ros.bench.closed_loop import Episode, run_episode
-from robotracer_ros.bench.figures import json_safe
+from robotracer_ros.bench.telling import tell_result, tell_run
 from robotracer_ros.bench.wrong_traces import CASES, TOUCHING, View, scenes_of, side_by_side
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import simple_task
@@ -96,13 +96,8 @@ def main(
             if episode is None:
                 continue
             runs.append((name, episode))
-            if out is not None:
-                with out.open('a', encoding='utf-8') as file:
-                    file.write(json.dumps(json_safe({'case': name, **asdict(episode)})) + '\n')
-            hit = f'[red]{episode.contacts[0]}[/] ' if episode.contacts else ''
-            console.print(
-                f'{name} {seed}: {hit}{_ending(episode)} {episode.cause[:160]}', markup=True
-            )
+            hit = f'[red]{escape(episode.contacts[0])}[/] ' if episode.contacts else ''
+            tell_run(console, episode, f'{name} {seed}:', hit + _ending(episode), out, case=name)
     result = {
         'runs': len(runs),
         'unintended_contacts': sum(bool(e.contacts) for _, e in runs),
@@ -117,7 +112,7 @@ def main(
     }
     if json_output:
         result['episodes'] = [{'case': n, **asdict(e)} for n, e in runs]
-    print(json.dumps(json_safe(result), indent=2))
+    tell_result(result)
     return 1 if result['unintended_contacts'] else 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from robotracer_ros.control.base import Controller, Execution, RobotPort, Tracking
-from robotracer_ros.control.monitor import GraspMonitor
+from robotracer_ros.control.monitor import MAX_CLOSING_M, MIN_OBJECT_M, GraspMonitor
 from robotracer_ros.errors import CancelledError, GraspFailedError, RobotracerError
 from robotracer_ros.planning.base import Grip, Motion, Phase, TimedPlan
 
@@ -66,14 +66,14 @@ class PlanExecutor:
         port: The same port, for its clock and the jaws.
         plan: The plan.
         min_object_m: Jaws that stop at least this far above the commanded opening hold something, metres.
-        max_closing_m: Jaws that close this much further while carrying have lost it, metres.
+        max_closing_m: Jaws that close this much further while carrying, and do not rest again, have lost it, metres.
         grip_timeout_s: Time for one jaw move.
         on_progress: Called about every ``tick_s`` from the thread that runs the plan.
         tick_s: Time between two looks (wall time).
     """
 
-    def __init__(self, controller: Controller, port: RobotPort, plan: TimedPlan, *, min_object_m: float = 0.003,
-                 max_closing_m: float = 0.004, grip_timeout_s: float = 4.0,
+    def __init__(self, controller: Controller, port: RobotPort, plan: TimedPlan, *, min_object_m: float = MIN_OBJECT_M,
+                 max_closing_m: float = MAX_CLOSING_M, grip_timeout_s: float = 4.0,
                  on_progress: Callable[[Progress], None] | None = None, tick_s: float = 0.02) -> None:
         self._controller, self._port, self.plan = controller, port, plan
         self._grasp = GraspMonitor(min_object_m, max_closing_m)
@@ -237,7 +237,9 @@ class PlanExecutor:
 
     def _watch_grasp(self) -> None:
         if self._grasp.holding:
-            self._grasp.check(self._port.gripper_opening())
+            # In this order: an opening may be newer than its time, never older.
+            measured = self._port.gripper_measured_s()
+            self._grasp.check(self._port.gripper_opening(), measured)
 
     def _grip(self, index: int, grip: Grip) -> None:
         self._report(index, 0.0, 0.0)

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from robotracer_ros.control.base import Controller, Execution, RobotPort, Tracking
 from robotracer_ros.control.grip import move_jaws
-from robotracer_ros.control.monitor import FeedbackMonitor, TrackingMonitor, worst_joint
+from robotracer_ros.control.monitor import (
+    GOAL_TOLERANCE,
+    MAX_TRACKING_ERROR,
+    FeedbackMonitor,
+    TrackingMonitor,
+    worst_joint,
+)
 from robotracer_ros.control.stream import (
     Message,
     MotionCurve,
@@ -81,8 +87,9 @@ class JointTrajectoryController(Controller):
 
     def __init__(self, period_s: float = 0.08, lead_s: float = 0.2, brake_s: float = 0.2, latency_s: float = 0.02,
                  tick_s: float = 0.02, step_s: float = 0.025, max_velocity: float = 3.0, max_acceleration: float = 12.0,
-                 start_tolerance: float = 0.03, goal_tolerance: float = 0.02, goal_timeout_s: float = 2.0,
-                 max_tracking_error: float = 0.15, max_state_age_s: float = 0.5, send_max_age_s: float = 0.1,
+                 start_tolerance: float = 0.03, goal_tolerance: float = GOAL_TOLERANCE, goal_timeout_s: float = 2.0,
+                 max_tracking_error: float = MAX_TRACKING_ERROR, max_state_age_s: float = 0.5,
+                 send_max_age_s: float = 0.1,
                  max_silence_s: float = 1.5, rest_velocity: float = 0.02, connect_timeout_s: float = 5.0) -> None:
         options = {k: v for k, v in locals().items() if k != 'self' and isinstance(v, (int, float))}
         for name, value in options.items():
