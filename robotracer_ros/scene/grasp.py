@@ -89,6 +89,8 @@ class GraspParameters:
         tilts_deg: Leans of the approach about the closing direction.
         rim_directions: Places tried around a rim.
         tip_gap: Least height of the finger tips above the object's support, metres.
+        palm_gap: Least distance (m) of the housing to the object. What stands in a dish, or is put down on something
+            higher than it looked, is pushed up between the jaws by as much as its foot was thought too high.
         approach: Length of the straight way in that is checked for obstacles, metres.
         max_slope: Slope of the surface under a pad against the pad beyond which it would slide off.
         max_candidates: How many are returned.
@@ -98,6 +100,7 @@ class GraspParameters:
     tilts_deg: tuple[float, ...] = (0.0, 20.0, -20.0)
     rim_directions: int = 16
     tip_gap: float = 0.004
+    palm_gap: float = 0.02
     approach: float = 0.08
     max_slope: float = 0.45
     max_candidates: int = 24
@@ -129,7 +132,7 @@ class TopDownGrasps(GraspGenerator):
         # Only the better ones are worth the checks; obstacles then reorder them.
         for g in sorted(found, key=lambda g: -g.score)[:3 * self._p.max_candidates]:
             clearance = _clearance(g, gripper, near, scene.voxel_size, self._p.approach)
-            if clearance <= 0 or _hits_itself(g, gripper, segment.points):
+            if clearance <= 0 or _hits_itself(g, gripper, segment.points, self._p.palm_gap):
                 continue
             kept.append(replace(g, clearance=clearance, score=g.score + 12.0 * min(clearance, 0.03)))
         return _spread(kept)[:self._p.max_candidates]
@@ -167,7 +170,10 @@ class TopDownGrasps(GraspGenerator):
     def _heights(self, shape: _Shape, gripper: Gripper) -> list[float]:
         """Heights of the pads: at the balance, at the middle, near the top; where the tips and the palm have room."""
         lowest = shape.floor + gripper.pad_half + self._p.tip_gap
-        lowest = max(lowest, shape.top - gripper.palm_distance + 0.006)
+        deepest = shape.top - gripper.palm_distance + self._p.palm_gap
+        if deepest > shape.top - 0.008:
+            return []  # the palm would meet the top before the pads hold anything
+        lowest = max(lowest, deepest)
         highest = max(lowest, shape.top - 0.008)
         wanted = (shape.balance, (shape.floor + shape.top) / 2, shape.top - 0.02, shape.top - 0.035)
         heights: list[float] = []
@@ -492,10 +498,12 @@ def _outside(points: Matrix, centre: Matrix, half: Matrix) -> Matrix:
     return out
 
 
-def _hits_itself(grasp: Grasp, gripper: Gripper, points: Matrix) -> bool:
-    """Tell whether the open gripper would press on the object itself on its way in."""
+def _hits_itself(grasp: Grasp, gripper: Gripper, points: Matrix, palm_gap: float) -> bool:
+    """Tell whether the open gripper would press on the object itself on its way in, or come too near with its palm."""
     local = (points - grasp.pose[:3, 3]) @ grasp.pose[:3, :3]
     centres, halves = _boxes(grasp, gripper, 0.0)
+    centres[2, 2] += palm_gap / 2
+    halves[2, 2] += palm_gap / 2
     # Noise lets single points stray into a finger.
     pressed = np.zeros(len(local), bool)
     for centre, half in zip(centres, halves - 0.0015, strict=True):
