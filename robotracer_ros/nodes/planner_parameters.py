@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from robotracer_ros.control.monitor import MAX_CLOSING_M, MIN_OBJECT_M
 from robotracer_ros.errors import ConfigurationError
-from robotracer_ros.nodes.parameters import ParameterSpec, lens_specs, qos_specs, tf_specs
+from robotracer_ros.nodes.parameters import ParameterSpec, qos_specs, tf_specs
 from robotracer_ros.nodes.plugins import Role, known_plugins, option_specs
 from robotracer_ros.robot_description import ARM_JOINTS, BASE_FRAME, GRIPPER_JOINT
 
@@ -48,7 +48,6 @@ SCENE: tuple[ParameterSpec, ...] = (
     ParameterSpec('camera_info.topic', 'camera/color/camera_info',
                   'Intrinsics of the depth image.', read_only=True),
     *qos_specs('camera_info', depth=1),
-    *lens_specs(),
     *tf_specs(),
 )
 
