@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from robotracer_ros.control.monitor import MAX_CLOSING_M, MIN_OBJECT_M
 from robotracer_ros.errors import ConfigurationError
-from robotracer_ros.nodes.parameters import ParameterSpec, qos_specs, tf_specs
+from robotracer_ros.nodes.parameters import ParameterSpec, lens_specs, qos_specs, tf_specs
 from robotracer_ros.nodes.plugins import Role, known_plugins, option_specs
 from robotracer_ros.robot_description import ARM_JOINTS, BASE_FRAME, GRIPPER_JOINT
 
@@ -48,6 +48,7 @@ SCENE: tuple[ParameterSpec, ...] = (
     ParameterSpec('camera_info.topic', 'camera/color/camera_info',
                   'Intrinsics of the depth image.', read_only=True),
     *qos_specs('camera_info', depth=1),
+    *lens_specs(),
     *tf_specs(),
 )
 
@@ -88,8 +89,8 @@ RECHECK: tuple[ParameterSpec, ...] = (
 GRASP: tuple[ParameterSpec, ...] = (
     ParameterSpec('grasp.min_object_m', MIN_OBJECT_M, 'Jaws that stop at least this far above the '
                   'commanded opening hold something.', minimum=0.0, maximum=0.05),
-    ParameterSpec('grasp.max_closing_m', MAX_CLOSING_M, 'Jaws that close this much further while carrying '
-                  'have lost the object.', minimum=0.0005, maximum=0.05),
+    ParameterSpec('grasp.max_closing_m', MAX_CLOSING_M, 'Jaws that close this much further while carrying, '
+                  'and do not rest again, have lost the object.', minimum=0.0005, maximum=0.05),
     ParameterSpec('grasp.timeout_s', 4.0, 'Time for one move of the jaws.', minimum=0.1,
                   maximum=60.0),
 )
