@@ -1,6 +1,6 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One goal from its trace to the robot at rest: wait for the trace, plan, execute, watch the path.
+"""One goal from its trace to the robot at rest: wait for the trace, plan, execute.
 
 Runs in a worker thread and knows nothing of actions, so an action, a topic or a test may start it.
 """
@@ -20,14 +20,13 @@ from robotracer_ros.errors import (
     InvalidParameterError,
     NoJointStateError,
     ObjectDroppedError,
-    PathBlockedError,
     RobotracerError,
-    StaleInputError,
     StaleTraceError,
     StartInCollisionError,
 )
 from robotracer_ros.geometry.trace import Trace
-from robotracer_ros.nodes.diagnostics import Meter, Window, as_error
+from robotracer_ros.nodes.diagnostics import as_error
+from robotracer_ros.nodes.path_watch import PathWatch, RecheckFigures, RecheckRules
 from robotracer_ros.nodes.scene_input import DepthView, SceneInput
 from robotracer_ros.planning.base import Phase, Planner, PlanRequest, RobotState, TimedPlan
 
@@ -39,10 +38,7 @@ class Rules:
     max_tcp_speed: float
     max_trace_age_s: float
     max_state_age_s: float
-    recheck_period_s: float
-    recheck_max_gap_s: float
-    min_clearance_m: float
-    confirmations: int
+    recheck: RecheckRules
     min_object_m: float
     max_closing_m: float
     grip_timeout_s: float
@@ -78,6 +74,8 @@ class Outcome:
     planned_at_ns: int = 0
     planning_time_s: float = math.nan
     figures: ExecutionFigures = field(default_factory=ExecutionFigures)
+    recheck_rate_hz: float = math.nan
+    recheck_max_gap_s: float = math.nan
 
     @property
     def failed_waypoint(self) -> int:
@@ -86,15 +84,6 @@ class Outcome:
             waypoint = getattr(self.error, 'waypoint', self.error.details.get('waypoint', -1))
             return int(waypoint)
         return self.plan.failed_waypoint if self.plan is not None else -1
-
-
-@dataclass
-class RecheckFigures:
-    """Figures of the rechecks, shared by all goals of a node for its diagnostics."""
-
-    rate: Meter = field(default_factory=Meter)
-    duration_s: Window = field(default_factory=Window)
-    clearance: float = math.nan
 
 
 @dataclass
@@ -119,78 +108,6 @@ class HeldObject:
             f'the jaws still hold something, {self.opening * 1e3:.1f} mm wide, of an earlier '
             'goal: take it out, or open the jaws where it may fall, before the next goal',
             opening=self.opening)
-
-
-class PathWatch:
-    """Recheck the remaining path against fresh depth in a thread of its own; stop when blocked.
-
-    Args:
-        executor: The running plan.
-        planner: Who planned it.
-        scene: Fresh depth.
-        rules: Period, gap, clearance and confirmations.
-        figures: Updated with every check.
-    """
-
-    def __init__(self, executor: PlanExecutor, planner: Planner, scene: SceneInput, rules: Rules,
-                 figures: RecheckFigures) -> None:
-        self._executor, self._planner, self._scene = executor, planner, scene
-        self._rules, self._figures = rules, figures
-        self._end = threading.Event()
-        self._checked = time.monotonic()
-        self._seen_ns = 0
-        self._near = 0
-        self.clearance = math.nan
-        figures.clearance = math.nan
-        self._thread = threading.Thread(target=self._loop, name='path watch', daemon=True)
-
-    def __enter__(self) -> PathWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def check_alive(self) -> None:
-        """Stop the robot when no check was finished for too long; called by the execution."""
-        gap = time.monotonic() - self._checked
-        if gap > self._rules.recheck_max_gap_s:
-            self._executor.stop(StaleInputError(
-                f'the remaining path was last checked against fresh depth {gap:.2f} s ago, limit '
-                f'{self._rules.recheck_max_gap_s:.2f} s', gap_s=gap))
-
-    def _loop(self) -> None:
-        while not self._end.is_set():
-            begin = time.monotonic()
-            try:
-                self._check()
-            except Exception as e:  # whatever fails here, the path is no longer known to be free
-                self._executor.stop(as_error(e))
-                return
-            self._figures.duration_s.add(time.monotonic() - begin)
-            self._end.wait(max(0.0, self._rules.recheck_period_s - (time.monotonic() - begin)))
-
-    def _check(self) -> None:
-        view = self._scene.view()
-        if view.stamp_ns == self._seen_ns:
-            return  # nothing new to see; its age limit is the scene's, the gap is check_alive's
-        self._seen_ns = view.stamp_ns
-        # The image shows the robot where it was at its stamp: there it must be told from obstacles.
-        step, time_s = self._executor.position_at(view.stamp_ns * 1e-9)
-        clearance = float(self._planner.clearance(
-            self._executor.plan, step, time_s, view.depth, view.camera, view.base_from_camera))
-        self._checked = time.monotonic()
-        self._figures.rate.tick()
-        self.clearance = self._figures.clearance = clearance
-        limit = self._rules.min_clearance_m
-        self._near = self._near + 1 if not clearance >= limit else 0
-        if self._near >= self._rules.confirmations:
-            waypoint = self._executor.waypoint
-            self._executor.stop(PathBlockedError(
-                f'an obstacle is {clearance * 1e3:.1f} mm from the remaining path in phase '
-                f'{self._executor.phase.name} (next waypoint {waypoint}), limit '
-                f'{limit * 1e3:.1f} mm', clearance=clearance, limit=limit, waypoint=waypoint))
 
 
 class GoalRun:
@@ -329,7 +246,7 @@ class GoalRun:
         with self._lock:
             self._executor = executor
         self.check()
-        watch = PathWatch(executor, planner, scene, rules, recheck)
+        watch = PathWatch(executor, planner, scene, rules.recheck, recheck, port.now_s)
         try:
             with watch:
                 executor.run()
@@ -339,6 +256,8 @@ class GoalRun:
                           'wide',)
             raise
         finally:
+            self.outcome.recheck_rate_hz = watch.rate_hz
+            self.outcome.recheck_max_gap_s = watch.max_gap_s
             # A trace may also end in the air, with the object held there: no error, but the same.
             self._held.opening = executor.held
 
