@@ -32,12 +32,12 @@ from robotracer_ros.nodes.execution import (
     HeldObject,
     Options,
     Outcome,
-    RecheckFigures,
     Rules,
 )
 from robotracer_ros.nodes.goal_server import GoalServer
 from robotracer_ros.nodes.goal_slot import GoalSlot
 from robotracer_ros.nodes.parameters import NodeParameters
+from robotracer_ros.nodes.path_watch import RecheckFigures, RecheckRules
 from robotracer_ros.nodes.planner_parameters import NODE_NAME, PARAMETERS, plugin_option_specs
 from robotracer_ros.nodes.plugin_set import PluginSet
 from robotracer_ros.nodes.plugins import Role, check_plugin
@@ -202,10 +202,10 @@ class PlannerNode(LifecycleNode):
         return Rules(
             max_tcp_speed=number('max_tcp_speed'), max_trace_age_s=number('max_trace_age_s'),
             max_state_age_s=number('robot.max_state_age_s'),
-            recheck_period_s=1.0 / number('recheck.rate_hz'),
-            recheck_max_gap_s=number('recheck.max_gap_s'),
-            min_clearance_m=number('recheck.min_clearance_m'),
-            confirmations=self._p.integer('recheck.confirmations'),
+            recheck=RecheckRules(
+                period_s=1.0 / number('recheck.rate_hz'), max_gap_s=number('recheck.max_gap_s'),
+                min_clearance_m=number('recheck.min_clearance_m'),
+                confirmations=self._p.integer('recheck.confirmations')),
             min_object_m=number('grasp.min_object_m'), max_closing_m=number('grasp.max_closing_m'),
             grip_timeout_s=number('grasp.timeout_s'),
             feedback_period_s=number('feedback_period_s'))
