@@ -193,7 +193,7 @@ def execute(cell: Workcell, plan: TimedPlan, moved: str) -> tuple[float, NDArray
                 cell.advance(0.02)
                 tracking.check(_arm(cell), cell.arm.sample(cell.time)[0])
                 path.append(bottom_centre(scene, moved, cell.world.object_poses()[moved]))
-                grasp.check(cell.world.gripper_opening)
+                grasp.check(cell.world.gripper_opening, cell.time)
             arrival.check(_arm(cell), step.positions[-1])
         except RobotracerError as e:
             cell.arm.stop(cell.time)

@@ -66,7 +66,7 @@ class PlanExecutor:
         port: The same port, for its clock and the jaws.
         plan: The plan.
         min_object_m: Jaws that stop at least this far above the commanded opening hold something, metres.
-        max_closing_m: Jaws that close this much further while carrying have lost it, metres.
+        max_closing_m: Jaws that close this much further while carrying, and do not rest again, have lost it, metres.
         grip_timeout_s: Time for one jaw move.
         on_progress: Called about every ``tick_s`` from the thread that runs the plan.
         tick_s: Time between two looks (wall time).
@@ -237,7 +237,9 @@ class PlanExecutor:
 
     def _watch_grasp(self) -> None:
         if self._grasp.holding:
-            self._grasp.check(self._port.gripper_opening())
+            # In this order: an opening may be newer than its time, never older.
+            measured = self._port.gripper_measured_s()
+            self._grasp.check(self._port.gripper_opening(), measured)
 
     def _grip(self, index: int, grip: Grip) -> None:
         self._report(index, 0.0, 0.0)

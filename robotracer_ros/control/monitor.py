@@ -105,12 +105,25 @@ def worst_joint(names: tuple[str, ...], measured: Array, wanted: Array) -> tuple
     return names[worst], float(error[worst])
 
 
+#: jaws that closed further have to rest again within this time of the measurements, seconds, ...
+SETTLE_S = 0.3
+#: ... which they do when they close by less than this, metres, within that time, seconds
+STILL_M, STILL_S = 0.0004, 0.08
+#: no thing that turns between the jaws becomes narrower than this share of what it was
+LEAST_SHARE = 0.5
+
+
 class GraspMonitor:
     """Judge from the jaws whether something is between them.
 
+    What is held by its corners may turn between the jaws, which then close by some millimetres and
+    rest again: it is still held. What is lost lets them close to where nothing is between them, or
+    they go on closing. Only positions and their times are judged; few grippers measure force.
+
     Args:
         min_object_m: Jaws that stop at least this far above the commanded opening hold something.
-        max_closing_m: Jaws that close this much further than at the grasp have lost it.
+        max_closing_m: Jaws that close this much further than at the grasp, and do not rest again at
+            once, have lost it.
         max_width_error_m: Jaws that stop this much wider than expected hold something else, or are jammed.
     """
 
@@ -118,6 +131,11 @@ class GraspMonitor:
         self._min_object_m, self._max_closing_m = min_object_m, max_closing_m
         self._max_width_error_m = max_width_error_m
         self._grasped: float | None = None
+        self._empty = 0.0
+        # Where the jaws rested last, when they began to close further, and where they are since when.
+        self._rested = 0.0
+        self._closing_since: float | None = None
+        self._last = (0.0, 0.0)
 
     @property
     def holding(self) -> bool:
@@ -146,19 +164,43 @@ class GraspMonitor:
             raise GraspFailedError(f'the jaws stopped at {reached * 1e3:.1f} mm, above the {widest * 1e3:.1f} mm at '
                                    f'which they would hold the {width * 1e3:.1f} mm that were seen', opening=reached,
                                    limit=widest)
-        self._grasped = reached
+        self._grasped = self._rested = reached
+        self._empty = max(limit, LEAST_SHARE * reached)
+        self._closing_since = None
 
     def released(self) -> None:
         """Take note that the jaws were opened on purpose."""
         self._grasped = None
 
-    def check(self, opening: float | None) -> None:
-        """Take the opening while carrying. Raises ObjectDroppedError naming opening and limit."""
+    def check(self, opening: float | None, measured_s: float) -> None:
+        """Take the opening while carrying. Raises ObjectDroppedError naming opening and limit.
+
+        Args:
+            opening: Metres, None when the jaws report none.
+            measured_s: When it was measured, seconds.
+        """
         if self._grasped is None:
             return
         if opening is None:
             raise ObjectDroppedError('the jaws report no opening while carrying')
-        limit = self._grasped - self._max_closing_m
-        if opening < limit:
-            raise ObjectDroppedError(f'the jaws closed from {self._grasped * 1e3:.1f} mm to {opening * 1e3:.1f} mm '
-                                     f'while carrying, limit {limit * 1e3:.1f} mm', opening=opening, limit=limit)
+        if opening < self._empty:
+            raise self._dropped(opening, self._empty)
+        limit = self._rested - self._max_closing_m
+        if opening >= limit:
+            self._closing_since = None
+            return
+        if self._closing_since is None:
+            self._closing_since, self._last = measured_s, (opening, measured_s)
+        at, since = self._last
+        if abs(opening - at) > STILL_M:
+            self._last = (opening, measured_s)
+        elif measured_s - since >= STILL_S:
+            self._rested, self._closing_since = opening, None
+            return
+        if measured_s - self._closing_since > SETTLE_S:
+            raise self._dropped(opening, limit)
+
+    def _dropped(self, opening: float, limit: float) -> ObjectDroppedError:
+        assert self._grasped is not None
+        return ObjectDroppedError(f'the jaws closed from {self._grasped * 1e3:.1f} mm to {opening * 1e3:.1f} mm '
+                                  f'while carrying, limit {limit * 1e3:.1f} mm', opening=opening, limit=limit)
