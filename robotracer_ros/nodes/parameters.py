@@ -353,6 +353,17 @@ def qos_specs(prefix: str, reliability: str = 'best_effort', durability: str = '
     )
 
 
+def lens_specs() -> tuple[ParameterSpec, ...]:
+    """Return the specs of how a camera_info is read, for any node that computes with pixels."""
+    return (
+        ParameterSpec('camera_info.rectified', False, 'The image is rectified: use the projection '
+                      'matrix P instead of K.'),
+        ParameterSpec('camera_info.max_distortion_px', 2.0, 'Largest lens distortion at the border '
+                      'of a raw image that is ignored; beyond it the image is refused.',
+                      minimum=0.0, maximum=1000.0),
+    )
+
+
 def tf_specs(*, waits: bool = True) -> tuple[ParameterSpec, ...]:
     """Return the specs of the transform tree, for any node that has one.
 
