@@ -161,11 +161,13 @@ def _end_off_table(view: View) -> Matrix | None:
 
 def _end_at_table_edge(view: View) -> Matrix | None:
     """End so close to where the table ends that half of the object would hang over it."""
-    edge = view.mask(SEG_TABLE)
-    beyond = view.mask(SEG_BACKGROUND)
-    near = edge.copy()
-    near[:-3] &= beyond[3:]
-    near[-3:] = False
+    reach = 3
+    h, w = view.rendering.segmentation.shape
+    beyond = np.pad(view.mask(SEG_BACKGROUND), reach)
+    near = np.zeros((h, w), dtype=bool)
+    for row, column in ((0, reach), (2 * reach, reach), (reach, 0), (reach, 2 * reach)):
+        near |= beyond[row : row + h, column : column + w]
+    near &= view.mask(SEG_TABLE)
     end = view.at(near, 'any')
     return None if end is None else view.between(view.truth()[0], end)
 
