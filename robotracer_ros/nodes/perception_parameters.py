@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from robotracer_ros.errors import ConfigurationError
-from robotracer_ros.nodes.parameters import ParameterSpec, qos_specs, tf_specs
+from robotracer_ros.nodes.parameters import ParameterSpec, lens_specs, qos_specs, tf_specs
 from robotracer_ros.nodes.plugins import Role, known_plugins, option_specs
 
 NODE_NAME = 'perception'
@@ -29,11 +29,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = (
     *qos_specs('camera_info'),
     ParameterSpec('camera_info.latched', False, 'The camera_info is sent once: use the last one '
                   'whatever its stamp.', read_only=True),
-    ParameterSpec('camera_info.rectified', False, 'The image is rectified: use the projection '
-                  'matrix P instead of K.'),
-    ParameterSpec('camera_info.max_distortion_px', 2.0, 'Largest lens distortion at the border of '
-                  'a raw image that is ignored; beyond it the image is refused.', minimum=0.0,
-                  maximum=1000.0),
+    *lens_specs(),
     ParameterSpec('slop_s', 0.02, 'Largest difference of stamps within one set of colour, depth '
                   'and camera_info.', minimum=0.0, maximum=1.0, read_only=True),
     ParameterSpec('max_age_s', 1.0, 'Oldest image (by its stamp) that is used.', minimum=0.01,

@@ -119,7 +119,8 @@ class SceneInput:
         if age > limit:
             raise StaleInputError(f"the newest depth image on '{p.string('depth.topic')}' is "
                                   f'{age:.2f} s old, limit {limit:.2f} s', age_s=age)
-        camera = info_to_camera(info)
+        camera = info_to_camera(info, rectified=p.flag('camera_info.rectified'),
+                                max_distortion_px=p.number('camera_info.max_distortion_px'))
         if (camera.width, camera.height) != (msg.width, msg.height):
             raise ResolutionMismatchError(
                 f'depth is {msg.width}x{msg.height} px, its camera_info says '
