@@ -13,7 +13,8 @@ import json
 import re
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.nodes.recorder import Recorder
 from robotracer_ros.nodes.runner import apply_transport_profile
 from robotracer_ros.planning.base import Phase
+from robotracer_ros.sim.contacts import is_beyond
 from robotracer_ros.sim.render import Renderer
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.spec import Scene
@@ -87,15 +89,22 @@ class DemoOptions:
 
 @dataclass
 class _Run:
-    """What one run gathered."""
+    """What one run gathered; contacts and verdict stay None while nobody knows what was intended."""
 
     phases: dict[str, float] = field(default_factory=dict)
     carried: list[NDArray[np.float64]] = field(default_factory=list)
     result: ExecuteInstruction.Result | None = None
     verdict: Verdict | None = None
-    contacts: list[dict[str, Any]] = field(default_factory=list)
+    contacts: list[dict[str, Any]] | None = None
     startup_s: float = 0.0
     problem: str = ''
+
+    @property
+    def success(self) -> bool | None:
+        """Whether the task was done; None when it ended well and nobody judged it."""
+        if self.problem:
+            return False
+        return self.verdict.success if self.verdict is not None else None
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -149,7 +158,7 @@ def run_demo(options: DemoOptions) -> int:
     finally:
         rclpy.try_shutdown()
         composition.stop()
-    return 0 if (run.verdict.success if run.verdict else not run.problem) else 1
+    return 1 if run.success is False else 0
 
 
 def _operate(
@@ -243,12 +252,34 @@ def _scene_now(scene: Scene, truth: dict[str, Any]) -> Scene:
 
 
 def _judge(client: DemoClient, before: Scene, task: Task | None, run: _Run) -> None:
+    if task is None:  # without a task every touch of the arm is recorded, its grasp too
+        return
     truth = client.fresh_truth(10.0)
     run.contacts = truth['unintended_contacts']
-    if task is not None:
-        run.verdict = judge(
-            task, before, poses_of(truth), np.array(run.carried or np.zeros((0, 3)))
-        )
+    verdict = judge(task, before, poses_of(truth), np.array(run.carried or np.zeros((0, 3))))
+    run.verdict = charge(verdict, run.contacts)
+
+
+def charge(verdict: Verdict, contacts: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Return a verdict that unintended contacts beyond the limits turn into a failure.
+
+    Args:
+        verdict: Of the task alone.
+        contacts: As in the simulator's ground truth, hardest first.
+    """
+    beyond = [c for c in contacts if is_beyond(c['force_n'], c['penetration_m'])]
+    if not verdict.success or not beyond:
+        return verdict
+    return replace(
+        verdict, success=False, reason=f'unintended contact: {_describe_contact(beyond[0])}'
+    )
+
+
+def _describe_contact(contact: Mapping[str, Any]) -> str:
+    return (
+        f'{" and ".join(contact["bodies"])}, {contact["force_n"]:.1f} N, '
+        f'{1000 * contact["penetration_m"]:.1f} mm'
+    )
 
 
 def _write(
@@ -293,7 +324,7 @@ def _report(
 ) -> dict[str, Any]:
     result, trace = run.result, client.trace
     report: dict[str, Any] = {
-        'success': run.verdict.success if run.verdict and not run.problem else None,
+        'success': run.success,
         'seed': options.seed,
         'instruction': instruction,
         'executed': bool(result is not None and not run.problem),
@@ -304,8 +335,6 @@ def _report(
         'startup_s': run.startup_s,
         'phase_s': run.phases,
     }
-    if run.problem:
-        report['success'] = False
     if task is not None:
         report['task'] = {
             'primitive': task.primitive,
@@ -350,11 +379,8 @@ def _conclude(console: Console, options: DemoOptions, run: _Run) -> None:
         console.print("  [bold green]success[/]: judged from the simulator's ground truth")
     else:
         console.print(f'  [bold red]missed[/]: {run.verdict.reason}')
-    for contact in run.contacts:
-        console.print(
-            f'  unintended contact: {" and ".join(contact["bodies"])}, {contact["force_n"]:.1f} N, '
-            f'{1000 * contact["penetration_m"]:.1f} mm'
-        )
+    for contact in run.contacts or ():
+        console.print(f'  unintended contact: {_describe_contact(contact)}')
     console.print(f'  pictures and result.json in {options.out}')
 
 

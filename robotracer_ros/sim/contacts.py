@@ -18,7 +18,16 @@ from robotracer_ros.robot_description import GRIPPER_CONTACT_LINKS
 from robotracer_ros.sim.physics import TABLE
 from robotracer_ros.sim.world import Touch, World, collect_touches
 
+#: an unintended contact counts beyond this force (N) or this penetration (m)
+CONTACT_LIMITS = (5.0, 0.002)
+
 _SCENERY, _ROBOT, _JAW, _MOVED, _ALLOWED = range(5)
+
+
+def is_beyond(force: float, penetration: float,
+              limits: tuple[float, float] = CONTACT_LIMITS) -> bool:
+    """Say whether a contact of this force (N) and penetration (m) counts."""
+    return force > limits[0] or penetration > limits[1]
 
 
 @dataclass(frozen=True)
@@ -136,10 +145,11 @@ class ContactMonitor:
         """All unintended contacts so far, hardest first."""
         return tuple(sorted(self._found.values(), key=lambda v: -v.force))
 
-    def beyond(self, force: float = 5.0, penetration: float = 0.002) -> tuple[Violation, ...]:
+    def beyond(self, force: float = CONTACT_LIMITS[0],
+               penetration: float = CONTACT_LIMITS[1]) -> tuple[Violation, ...]:
         """Return the unintended contacts above a force (N) or a penetration (m)."""
         return tuple(v for v in self.violations
-                     if v.force > force or v.penetration > penetration)
+                     if is_beyond(v.force, v.penetration, (force, penetration)))
 
     def close(self) -> None:
         """Stop watching; may be called twice."""

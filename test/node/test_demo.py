@@ -13,6 +13,7 @@ import pytest
 from mcap.reader import make_reader
 from PIL import Image
 
+from robotracer_ros.bench.judge import Verdict
 from robotracer_ros.data.tasks import simple_task
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.nodes import demo
@@ -27,7 +28,7 @@ SEED = 101
 def recorded(tmp_path, monkeypatch):
     """Let the perception node answer with the true trace of one seed, or with another text."""
 
-    def record(answer=None):
+    def record(answer=None, watched=None):
         scene = generate_scene(SEED)
         task = simple_task(scene, Renderer().render(scene))
         path = tmp_path / 'answers.jsonl'
@@ -37,6 +38,7 @@ def recorded(tmp_path, monkeypatch):
 
         def with_replay(arguments, parameters):
             parameters = {**parameters, 'perception': {'tracer.replay.path': str(path)}}
+            parameters['sim'] = {**parameters['sim'], **(watched or {})}
             return bringup({**arguments, 'tracer': 'replay'}, parameters)
 
         monkeypatch.setattr(demo, 'bringup', with_replay)
@@ -84,6 +86,35 @@ def test_an_answer_that_is_no_trace_ends_with_its_number_and_no_motion(recorded,
     assert (code, result['success'], result['error_code']) == (1, False, 202)
     assert 'I would rather not' in result['problem']
     assert set(result['phase_s']) <= {'tracing', 'planning'}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_contact_that_nobody_intended_spoils_a_task_that_is_done(recorded, tmp_path, capsys):
+    """The arm may touch only what it is to move: told that this is another thing, its grasp is a hit."""
+    task = recorded()
+    other = next(o.id for o in generate_scene(SEED).objects
+                 if o.id not in (task.moved, *task.references))
+    recorded(watched={'watch.moved': other, 'watch.goal': ['table']})
+    code = demo.run_demo(demo.DemoOptions(seed=SEED, headless=True, out=tmp_path))
+    result = json.loads((tmp_path / 'result.json').read_text())
+    assert (code, result['success'], result['problem']) == (1, False, '')
+    assert result['verdict']['reason'].startswith('unintended contact: ')
+    assert task.moved in result['verdict']['reason']
+    assert 'missed: unintended contact: ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('force', 'depth', 'success'), [
+    (4.9, 0.0019, True), (5.1, 0.0, False), (0.1, 0.0021, False)])
+def test_contacts_beyond_the_limits_spoil_a_task_that_is_done(force, depth, success):
+    """As in `robotracer bench demo`; a lighter touch is reported and no more."""
+    contacts = [{'bodies': ['upper_arm_link', 'red_mug'], 'force_n': force, 'penetration_m': depth,
+                 'time_s': 1.0}]
+    verdict = demo.charge(Verdict(True, '', (), {}), contacts)
+    assert verdict.success is success
+    assert ('upper_arm_link and red_mug' in verdict.reason) is not success
+    missed = Verdict(False, 'red_mug ended 3.0 cm outside the goal region', (), {})
+    assert demo.charge(missed, contacts) == missed
 
 
 def test_a_scene_without_a_task_is_refused_before_anything_starts(monkeypatch, tmp_path):
