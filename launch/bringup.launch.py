@@ -35,12 +35,17 @@ def start_nodes(context: LaunchContext) -> list:
             name=spec.name,
             namespace=spec.namespace,
             parameters=[*map(str, spec.files), dict(spec.parameters)],
+            remappings=[*spec.remappings],
             arguments=[*spec.arguments, '--ros-args', '--log-level', spec.log_level],
             output='screen',
         )
-        # A robot with half of its nodes is not a robot: when one ends, all end.
-        ended = EmitEvent(event=Shutdown(reason=f'{spec.name} ended'))
-        actions += [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[ended]))]
+        actions.append(node)
+        if spec.essential:
+            # A robot with half of its nodes is not a robot: when one ends, all end.
+            ended = EmitEvent(event=Shutdown(reason=f'{spec.name} ended'))
+            actions.append(
+                RegisterEventHandler(OnProcessExit(target_action=node, on_exit=[ended]))
+            )
     return actions
 
 

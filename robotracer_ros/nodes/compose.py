@@ -3,7 +3,8 @@
 """Run node processes together without ``launch``: pip mode's bringup.
 
 ``python -m robotracer_ros.nodes.compose sim:=true seed:=7`` takes the arguments of
-``bringup.launch.py`` and starts the same nodes from the same files. When one node ends, all end.
+``bringup.launch.py`` and starts the same nodes from the same files. When a node ends that the robot
+needs, all end; the browser viewer and RViz may be closed.
 """
 
 from __future__ import annotations
@@ -77,15 +78,16 @@ class Composition:
         return {name: p.pid for name, p in self._processes.items()}
 
     def ended(self) -> dict[str, int]:
-        """Return the exit codes of nodes that have ended, by name."""
-        codes = {name: p.poll() for name, p in self._processes.items()}
+        """Return the exit codes of essential nodes that have ended, by name."""
+        codes = {s.name: self._processes[s.name].poll() for s in self._specs
+                 if s.essential and s.name in self._processes}
         ended = {name: code for name, code in codes.items() if code is not None}
         if ended and not self._stopping and self._first_failure is None:
             self._first_failure = next(iter(ended.items()))
         return ended
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until a node ends; return whether one did."""
+        """Wait until an essential node ends; return whether one did."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not self.ended():
             if deadline is not None and time.monotonic() > deadline:
@@ -101,8 +103,8 @@ class Composition:
         """End all nodes: SIGINT, later SIGTERM, at last SIGKILL.
 
         Returns:
-            0 when all ended as asked; else the exit code of the node that ended first by itself
-            (1 when that code was 0: nobody asked it to end), or 1 when one had to be killed.
+            0 when all ended as asked; else the exit code of the essential node that ended first by
+            itself (1 when that code was 0: nobody asked it to end), or 1 when one had to be killed.
         """
         self.ended()
         self._stopping = True
@@ -127,7 +129,8 @@ class Composition:
             name, code = self._first_failure
             self._output(name, f'ended by itself with exit code {code}')
             return _exit_code(code) or 1
-        codes = [_exit_code(p.returncode) for p in self._processes.values()]
+        codes = [_exit_code(self._processes[s.name].returncode) for s in self._specs
+                 if s.essential and s.name in self._processes]
         return 1 if killed else next((c for c in codes if c), 0)
 
     def _all_ended(self, timeout_s: float) -> bool:
@@ -145,12 +148,13 @@ class Composition:
             errors='replace',
             # Its own session: Ctrl-C in the terminal reaches us alone, and we pass it on once.
             start_new_session=True)
-        reader = threading.Thread(target=self._read, args=(spec.name, process), daemon=True)
+        reader = threading.Thread(target=self._read, args=(spec, process), daemon=True)
         reader.start()
         self._readers.append(reader)
 
-    def _read(self, name: str, process: subprocess.Popen[str]) -> None:
+    def _read(self, spec: NodeSpec, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
+        name = spec.name
         with contextlib.ExitStack() as stack:
             log = None
             if self._log_folder is not None:
@@ -162,6 +166,8 @@ class Composition:
                     log.write(line)
                     log.flush()
                 self._output(name, line.rstrip('\n'))
+        if not spec.essential and not self._stopping:
+            self._output(name, f'closed (exit code {_exit_code(process.wait())}); the rest goes on')
 
 
 def command(spec: NodeSpec, folder: Path) -> list[str]:
@@ -182,6 +188,8 @@ def command(spec: NodeSpec, folder: Path) -> list[str]:
               '--log-level', spec.log_level]
     if spec.namespace:
         words += ['-r', f'__ns:=/{spec.namespace}']
+    for asked, given in spec.remappings:
+        words += ['-r', f'{asked}:={given}']
     for file in spec.files:
         words += ['--params-file', str(file)]
     if spec.parameters:
@@ -194,7 +202,7 @@ def command(spec: NodeSpec, folder: Path) -> list[str]:
 
 
 def run(specs: Sequence[NodeSpec], **options: Any) -> int:
-    """Run nodes until SIGINT, SIGTERM or the end of one; return the exit code."""
+    """Run nodes until SIGINT, SIGTERM or the end of an essential one; return the exit code."""
     asked = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:

@@ -27,6 +27,8 @@ class Argument:
     choices: tuple[str, ...] = ()
 
 
+#: beside the depth image that config/robotracer.rviz shows
+_DEPTH_INFO = 'camera/aligned_depth_to_color/camera_info'
 _BOOL = ('true', 'false')
 ARGUMENTS = (
     Argument('robot', 'ur5', 'Which robot.', ROBOTS),
@@ -62,6 +64,8 @@ class NodeSpec:
         log_level: One of ``LOG_LEVELS``.
         package: Package of the executable.
         arguments: Further command line.
+        remappings: Pairs of names: what it asks for, what it gets.
+        essential: The robot cannot do without: when it ends, all end. A window may be closed.
     """
 
     name: str
@@ -73,6 +77,8 @@ class NodeSpec:
     log_level: str = 'info'
     package: str = PACKAGE
     arguments: tuple[str, ...] = ()
+    remappings: tuple[tuple[str, str], ...] = ()
+    essential: bool = True
 
 
 def parse_arguments(words: list[str]) -> dict[str, str]:
@@ -135,12 +141,17 @@ def bringup(values: Mapping[str, str] | None = None,
     specs = [NodeSpec(
         name, f'{name}_node', f'{PACKAGE}.nodes.{name}_node',
         (resource(f'config/{name}.yaml'), *extra),
-        {**own, **(parameters or {}).get(name, {})}, a['namespace'].strip('/'), a['log_level'])
+        {**own, **(parameters or {}).get(name, {})}, a['namespace'].strip('/'), a['log_level'],
+        essential=name != 'viewer')
         for name, own in nodes]
     if a['rviz'] == 'true':
-        specs.append(NodeSpec('rviz', 'rviz2', '', (), common, a['namespace'].strip('/'),
-                              a['log_level'], 'rviz2',
-                              ('-d', str(resource('config/robotracer.rviz')))))
+        namespace = a['namespace'].strip('/')
+        # RViz resolves relative topics in its namespace. The camera_info beside a depth image is
+        # the exception: image_transport makes its name, and always from the root.
+        specs.append(NodeSpec('rviz', 'rviz2', '', (), common, namespace, a['log_level'], 'rviz2',
+                              ('-d', str(resource('config/robotracer.rviz'))),
+                              ((f'/{_DEPTH_INFO}', f'/{namespace}/{_DEPTH_INFO}'),)
+                              if namespace else (), essential=False))
     return specs
 
 

@@ -3,8 +3,11 @@
 """Launch files, configuration files and code must name the same things."""
 
 import ast
+import dataclasses
 import importlib
 import re
+import sys
+import types
 
 import pytest
 import yaml
@@ -12,6 +15,7 @@ from packaging_facts import ROOT
 
 from robotracer_ros.errors import InvalidParameterError, UnknownPluginError
 from robotracer_ros.nodes import graph
+from robotracer_ros.nodes.compose import command
 from robotracer_ros.nodes.parameters import check_file, flatten
 from robotracer_ros.nodes.perception_parameters import PARAMETERS as PERCEPTION
 from robotracer_ros.nodes.planner_parameters import PARAMETERS as PLANNER
@@ -93,9 +97,74 @@ def test_rviz_shows_what_the_nodes_publish():
         shown |= {v for k, v in display.items() if k.endswith(' Topic') and isinstance(v, str)}
         shown |= {display[k]['Value'] for k in ('Topic', 'Description Topic') if k in display}
         namespaces |= set(display.get('Namespaces', ()))
+    absolute = sorted(topic for topic in shown if topic.startswith('/'))
+    assert absolute == [], 'these ignore the namespace'
+    shown = {f'/{topic}' for topic in shown}
     assert shown <= published, sorted(shown - published)
     assert {'/perception/markers', '/perception/overlay', '/planner/markers'} <= shown
     assert namespaces == set(re.findall(r"'((?:trace|plan)/\w+)'", markers))
+
+
+def depth_info():
+    """The camera_info beside the depth image that RViz shows: image_transport makes its name."""
+    config = yaml.safe_load((ROOT / 'config' / 'robotracer.rviz').read_text(encoding='utf-8'))
+    cloud, = (d for d in config['Visualization Manager']['Displays'] if 'Depth Map Topic' in d)
+    return cloud['Depth Map Topic'].rpartition('/')[0] + '/camera_info'
+
+
+def test_rviz_sees_the_depth_cloud_in_a_namespace():
+    """image_transport looks for the camera_info of a relative topic at the root of all names."""
+    rviz, = (s for s in graph.bringup({'rviz': 'true', 'namespace': '/left/'}) if s.name == 'rviz')
+    assert rviz.namespace == 'left'
+    assert rviz.remappings == ((f'/{depth_info()}', f'/left/{depth_info()}'),)
+    words = ' '.join(command(dataclasses.replace(rviz, module='rviz'), ROOT))
+    assert f'-r /{depth_info()}:=/left/{depth_info()}' in words
+    rviz, = (s for s in graph.bringup({'rviz': 'true'}) if s.name == 'rviz')
+    assert rviz.remappings == ()
+
+
+class Recorded:
+    """Stands where launch is not installed, as in pip mode: keeps what it was made with."""
+
+    def __init__(self, *args, **given):
+        self.args, self.given = args, given
+
+
+def start_nodes(monkeypatch, values):
+    """Run the launch file's own function; return its actions."""
+    for name in ('launch', 'launch.actions', 'launch.event_handlers', 'launch.events',
+                 'launch.substitutions', 'launch_ros', 'launch_ros.actions'):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    for name, parts in {
+            'launch': ('LaunchContext', 'LaunchDescription'),
+            'launch.actions': ('DeclareLaunchArgument', 'EmitEvent', 'OpaqueFunction',
+                               'RegisterEventHandler'),
+            'launch.event_handlers': ('OnProcessExit',), 'launch.events': ('Shutdown',),
+            'launch_ros.actions': ('Node',)}.items():
+        for part in parts:
+            setattr(sys.modules[name], part, type(part, (Recorded,), {}))
+    given = {a.name: values.get(a.name, a.default) for a in graph.ARGUMENTS}
+    substitution = type('LaunchConfiguration', (Recorded,), {
+        'perform': lambda self, context: given[self.args[0]]})
+    sys.modules['launch.substitutions'].LaunchConfiguration = substitution
+    path = ROOT / 'launch' / 'bringup.launch.py'
+    code = compile(path.read_text(encoding='utf-8'), str(path), 'exec')
+    namespace = {'__name__': 'bringup'}
+    exec(code, namespace)
+    return namespace['start_nodes'](None)
+
+
+def test_closing_a_window_ends_no_robot(monkeypatch):
+    """Everything else ends all: a robot with half of its nodes is not a robot."""
+    actions = start_nodes(monkeypatch, {**EVERYTHING, 'rviz': 'true', 'namespace': 'left'})
+    nodes = {a.given['name']: a for a in actions if 'executable' in a.given}
+    watched = {h.args[0].given['target_action'].given['name']
+               for h in actions if type(h).__name__ == 'RegisterEventHandler'}
+    assert set(nodes) == {'sim', 'perception', 'planner', 'viewer', 'rviz'}
+    assert watched == {'sim', 'perception', 'planner'}
+    assert nodes['rviz'].given['namespace'] == 'left'
+    assert nodes['rviz'].given['remappings'] == [
+        (f'/{depth_info()}', f'/left/{depth_info()}')]
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda p: p.name)

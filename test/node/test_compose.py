@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several node processes as one program: they start together and nothing outlives it."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -73,6 +74,24 @@ def script(tmp_path, monkeypatch, name, text):
     (tmp_path / f'{name}.py').write_text(textwrap.dedent(text), encoding='utf-8')
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     return NodeSpec(name, '', name)
+
+
+def test_a_window_that_is_closed_ends_nothing_else(tmp_path, monkeypatch, lines, output):
+    window = script(tmp_path, monkeypatch, 'window', 'raise SystemExit(3)')
+    robot = script(tmp_path, monkeypatch, 'robot', """
+        import signal
+        signal.signal(signal.SIGINT, lambda *_: exit(0))
+        print('up', flush=True)
+        while True:
+            signal.pause()
+    """)
+    nodes = Composition([dataclasses.replace(window, essential=False), robot], output)
+    nodes.start()
+    wait_for(lambda: '[window] closed (exit code 3); the rest goes on' in lines)
+    wait_for(lambda: '[robot] up' in lines)
+    assert not nodes.wait(0.2)
+    assert nodes.stop() == 0
+    assert not [x for x in lines if 'by itself' in x]
 
 
 def test_a_node_that_does_not_listen_is_killed_and_that_is_a_failure(
