@@ -49,8 +49,6 @@ from robotracer_ros.sim.spec import Rendering, Scene
 from robotracer_ros.sim.trajectory_controller import TrajectoryCommand, TrajectoryPoint
 from robotracer_ros.sim.workcell import Workcell, WorkcellConfig
 
-#: an unintended contact counts beyond this force (N) or penetration (m)
-CONTACT_LIMITS = (5.0, 0.002)
 #: time for the arm to come to rest after a motion, seconds
 SETTLE_S = 0.15
 
@@ -312,7 +310,7 @@ def run_episode(
             cell.advance(0.5)  # what was let go of, or is held by an arm that stopped, counts too
     finally:
         if monitor is not None:
-            out.contacts = [v.describe() for v in monitor.beyond(*CONTACT_LIMITS)]
+            out.contacts = [v.describe() for v in monitor.beyond()]
             monitor.close()
     if out.pointed_at not in ('', task.moved):
         out.stage = 'refer'

@@ -112,12 +112,12 @@ def depth_info():
     return cloud['Depth Map Topic'].rpartition('/')[0] + '/camera_info'
 
 
-def test_rviz_sees_the_depth_cloud_in_a_namespace():
+def test_rviz_sees_the_depth_cloud_in_a_namespace(tmp_path):
     """image_transport looks for the camera_info of a relative topic at the root of all names."""
     rviz, = (s for s in graph.bringup({'rviz': 'true', 'namespace': '/left/'}) if s.name == 'rviz')
     assert rviz.namespace == 'left'
     assert rviz.remappings == ((f'/{depth_info()}', f'/left/{depth_info()}'),)
-    words = ' '.join(command(dataclasses.replace(rviz, module='rviz'), ROOT))
+    words = ' '.join(command(dataclasses.replace(rviz, module='rviz'), tmp_path))
     assert f'-r /{depth_info()}:=/left/{depth_info()}' in words
     rviz, = (s for s in graph.bringup({'rviz': 'true'}) if s.name == 'rviz')
     assert rviz.remappings == ()
