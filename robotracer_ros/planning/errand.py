@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import coal
 import numpy as np
 from numpy.typing import NDArray
 
@@ -101,13 +100,15 @@ class Errand:
         """Tell why the object cannot stand at its place, whatever holds it; None when it can."""
         if turn not in self._blocked:
             self._blocked[turn] = None
-            tree = self.at_place.tree
-            if not self.trace.ends_in_air and tree is not None:
-                self._blocked[turn] = self._overlap(turn, tree) or self._tipping(turn)
+            if not self.trace.ends_in_air:
+                self._blocked[turn] = self._overlap(turn) or self._tipping(turn)
         return self._blocked[turn]
 
-    def _overlap(self, turn: float, tree: coal.CollisionGeometry) -> PathInCollisionError | None:
+    def _overlap(self, turn: float) -> PathInCollisionError | None:
         """Tell how deep in obstacles the object would be, None when there is room."""
+        tree = self.at_place.tree
+        if tree is None:
+            return None
         distance = separation(self.slim, self.placed(turn).pose, tree)
         if distance >= 0:
             return None

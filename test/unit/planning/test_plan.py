@@ -3,6 +3,7 @@
 """The whole embedded planner on hand-made scenes: plans that hold, and every way to fail."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from table_scenes import (
     request_of,
     scene_of,
     top_grasps,
+    voxels,
 )
 
 from robotracer_ros.errors import (
@@ -30,7 +32,9 @@ from robotracer_ros.errors import (
     StartInCollisionError,
     UnreachableError,
 )
+from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import TraceKind
+from robotracer_ros.geometry.transforms import apply
 from robotracer_ros.planning.base import Grip, Motion, Phase, RobotState
 from robotracer_ros.planning.checker import Rules
 from robotracer_ros.planning.collision_scene import CollisionScene
@@ -264,6 +268,16 @@ def test_place_without_room_moves_beside_by_a_stated_bound(planner):
     assert e.value.waypoint == len(path) - 1
 
 
+def test_at_the_edge_of_an_empty_table_it_stands_where_it_stays(planner):
+    """The trace ends 5 mm within the table's edge, with nothing else on it: the place moves inward."""
+    edge = GOAL[1] + 0.005
+    request = request_of(planner, pick_and_place(THING, GOAL), [THING])
+    seen = apply(BASE_FROM_CAMERA, CAMERA.depth_to_points(request.depth)).reshape(-1, 3)
+    scene = dataclasses.replace(scene_of(THING), surface=seen[seen[:, 1] < edge])
+    p = planner.plan_in(request, scene, top_grasps(THING))
+    assert p.object_path[-1][1] <= edge - 0.25 * 0.05 + 1e-3
+
+
 def test_timeout_is_reported_with_the_last_obstacle():
     hurried = OmplPlanner(timeout_s=0.1, detour_s=0.3)
     hurried.load()
@@ -303,6 +317,9 @@ def test_partial_plan_only_when_allowed(planner):
         plan(planner, ee, thing=None, kind=EE)
     cut = plan(planner, ee, thing=None, kind=EE, allow_partial=True)
     assert cut.failed_waypoint == 2 and phases(cut) == [Phase.REACH, Phase.CARRY]
+    for one in (p, cut):
+        assert re.match(r'UNREACHABLE \(305\): \w+: the tool cannot .* m\b', one.partial_reason), one.partial_reason
+    assert plan(planner).partial_reason == ''
 
 
 def test_limits_violation_surfaces(planner, monkeypatch):
@@ -341,12 +358,72 @@ def test_clearance_falls_when_something_enters_the_remaining_path(planner):
         return planner.clearance(p, step, t, cast(boxes), CAMERA, BASE_FROM_CAMERA)
 
     assert clear([THING], 0, 0.0) > 0.02
-    hand = axis_box(0.47, 0.02, (0.08, 0.08, 0.25))
+    hand = axis_box(0.47, 0.0, (0.08, 0.08, 0.14))
     assert clear([THING, hand], 0, 0.0) == 0.0
     assert clear([hand], i, 0.2) == 0.0
-    # Behind the arm it does not matter any more, and neither while letting go.
+    # Behind the arm it does not matter any more.
     assert clear([hand], i, p.steps[i].times[-1] - 0.05) > 0.02
-    assert clear([hand], step_of(p, Phase.RETREAT), 0.0) == pytest.approx(0.10)
+    assert clear([hand], step_of(p, Phase.RETREAT), 0.0) > 0.02
+
+
+#: as sharp as the simulated camera
+SHARP = CameraModel(320, 240, 280.0, 280.0, 159.5, 119.5)
+
+
+def seen_clearance(planner, p, step, boxes):
+    """Return the clearance of the plan from the start of that step on, with these boxes in view."""
+    return planner.clearance(p, step, 0.0, cast(boxes, SHARP), SHARP, BASE_FROM_CAMERA)
+
+
+def in_the_way(planner, p, phase):
+    """Return a small cube that only the end of that motion meets: not the robot as it is now."""
+    i = step_of(p, phase)
+    motion, count = p.steps[i], [m.phase for m in p.motions].index(phase)
+    opening = planner._plans[id(p)].openings[count]
+    tool = motion.tool[-1, :3, 3]
+    for share in np.arange(1.0, 0.2, -0.1):  # above the tool first, then along the arm
+        for z in np.arange(0.16, 0.7, 0.02):
+            cube = axis_box(share * tool[0], share * tool[1], (0.04, 0.04, 0.04), z=z)
+            space = CollisionScene(planner.robot, voxels([cube]), VOXEL, float('nan'))
+            checker = space.checker(Rules(0.0, 0.0, 0.0), opening)
+            now, then = (checker.clearance(motion.positions[[k]]) for k in (0, -1))
+            if then == 0.0 and now > 0.046:
+                return i, cube
+    pytest.fail(f'no place for an obstacle that only {phase.name} meets')
+
+
+@pytest.mark.parametrize('phase', [Phase.LIFT, Phase.RETREAT])
+def test_what_comes_into_the_way_of_the_hand_is_seen(planner, phase):
+    p = plan(planner)
+    i, cube = in_the_way(planner, p, phase)
+    standing = [axis_box(GOAL[0], GOAL[1], THING.extents)] if phase == Phase.RETREAT else [THING]
+    assert seen_clearance(planner, p, i, [*standing, cube]) == 0.0
+    assert seen_clearance(planner, p, i, standing) > 0.02
+
+
+def test_what_is_laid_where_the_object_is_to_stand_is_seen(planner):
+    p = plan(planner)
+    tile = axis_box(GOAL[0], GOAL[1], (0.06, 0.06, 0.02))
+    for phase in (Phase.CARRY, Phase.PLACE):
+        i = step_of(p, phase)
+        for boxes, free in (([], True), ([tile], False)):
+            clearance = seen_clearance(planner, p, i, boxes)
+            assert (clearance > 0.02) == free and (clearance == 0.0) != free
+
+
+def test_what_was_planned_with_may_stay_close(planner):
+    """Neighbours 25 mm beside the object and its place: the hand goes between, and stops nothing."""
+    thing = axis_box(0.45, -0.2, (0.05, 0.06, 0.10))
+    beside = axis_box(0.45 + 0.025 + 0.025 + 0.02, -0.2, (0.04, 0.06, 0.06))
+    there = axis_box(GOAL[0] + 0.025 + 0.025 + 0.02, GOAL[1], (0.04, 0.06, 0.06))
+    p = plan(planner, pick_and_place(thing, GOAL), thing, obstacles=[beside, there])
+    for i, step in enumerate(p.steps):
+        if not isinstance(step, Motion):
+            continue
+        gone = step.phase in (Phase.CARRY, Phase.PLACE)
+        at = axis_box(GOAL[0], GOAL[1], thing.extents) if step.phase == Phase.RETREAT else thing
+        boxes = [beside, there, *([] if gone or step.carrying else [at])]
+        assert seen_clearance(planner, p, i, boxes) > 0.002, step.phase
 
 
 def test_clearance_knows_only_its_own_plans(planner):
