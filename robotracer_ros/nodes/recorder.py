@@ -7,12 +7,14 @@ from __future__ import annotations
 import importlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from mcap.writer import Writer
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
@@ -74,6 +76,35 @@ def _collect(type_name: str, texts: dict[str, str]) -> None:
         _collect(inner if '/msg/' in inner else inner.replace('/', '/msg/'), texts)
 
 
+def offered_qos(profiles: Iterable[QoSProfile]) -> str:
+    """Return what publishers offer as rosbag2 writes it beside a topic, which it replays it with.
+
+    Policies are numbers, those of rmw: every rosbag2 reads them, names only those from Iron on.
+    """
+    return yaml.safe_dump(
+        [
+            {
+                'history': int(p.history),
+                'depth': int(p.depth),
+                'reliability': int(p.reliability),
+                'durability': int(p.durability),
+                'deadline': _seconds(p.deadline),
+                'lifespan': _seconds(p.lifespan),
+                'liveliness': int(p.liveliness),
+                'liveliness_lease_duration': _seconds(p.liveliness_lease_duration),
+                'avoid_ros_namespace_conventions': bool(p.avoid_ros_namespace_conventions),
+            }
+            for p in profiles
+        ],
+        sort_keys=False,
+    )
+
+
+def _seconds(duration: Duration) -> dict[str, int]:
+    sec, nsec = divmod(duration.nanoseconds, 1_000_000_000)
+    return {'sec': sec, 'nsec': nsec}
+
+
 class Recorder:
     """Writes every message of some topics to a file, as it came over the wire.
 
@@ -106,16 +137,16 @@ class Recorder:
         self._writer: Writer | None = Writer(self._file)
         self._writer.start(profile='ros2', library='robotracer_ros')
         self._subscriptions: list[Any] = []
+        self._asked = {topic: (qos or {}).get(topic, QoSProfile(depth=10)) for topic in topics}
+        self._schemas = {
+            topic: self._writer.register_schema(name, 'ros2msg', definitions[topic].encode())
+            for topic, name in topics.items()
+        }
+        self._channels: dict[str, int] = {}
         for topic, name in topics.items():
-            schema = self._writer.register_schema(name, 'ros2msg', definitions[topic].encode())
-            channel = self._writer.register_channel(topic, 'cdr', schema)
             self._subscriptions.append(
                 node.create_subscription(
-                    message_class(name),
-                    topic,
-                    self._callback(topic, channel),
-                    (qos or {}).get(topic, QoSProfile(depth=10)),
-                    raw=True,
+                    message_class(name), topic, self._callback(topic), self._asked[topic], raw=True
                 )
             )
 
@@ -132,18 +163,32 @@ class Recorder:
         self._subscriptions = []
         with self._lock:
             if self._writer is not None:
+                for topic in self._schemas.keys() - self._channels.keys():
+                    self._channel(self._writer, topic)  # silent topics are listed too
                 self._writer.finish()
                 self._file.close()
                 self._writer = None
 
-    def _callback(self, topic: str, channel: int) -> Callable[[bytes], None]:
+    def _channel(self, writer: Writer, topic: str) -> int:
+        """Return the channel of a topic, made at its first message: then its publishers are known."""
+        if topic not in self._channels:
+            # One that went away meanwhile offered at least what was asked for.
+            offers = [
+                i.qos_profile for i in self._node.get_publishers_info_by_topic(topic)
+            ] or [self._asked[topic]]
+            self._channels[topic] = writer.register_channel(
+                topic, 'cdr', self._schemas[topic], {'offered_qos_profiles': offered_qos(offers)}
+            )
+        return self._channels[topic]
+
+    def _callback(self, topic: str) -> Callable[[bytes], None]:
         def write(data: bytes) -> None:
             stamp = self._node.get_clock().now().nanoseconds
             with self._lock:
                 if self._writer is not None:
                     self._counts[topic] += 1
                     self._writer.add_message(
-                        channel,
+                        self._channel(self._writer, topic),
                         log_time=stamp,
                         publish_time=stamp,
                         sequence=self._counts[topic],

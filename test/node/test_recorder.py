@@ -4,9 +4,11 @@ import time
 
 import pytest
 import rclpy
+import yaml
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rclpy.executors import SingleThreadedExecutor
+from rosbags.rosbag2.metadata import parse_qos
 from sensor_msgs.msg import JointState
 
 from robotracer_msgs.msg import Trace, TracePoint
@@ -73,6 +75,39 @@ def test_what_was_sent_before_it_began_is_recorded_when_latched(node, tmp_path):
     executor.shutdown()
     recorder.close()
     assert recorder.counts == {'/latched': 1}
+
+
+def test_what_publishers_offer_is_kept_for_the_replay(node, tmp_path):
+    """Else `ros2 bag play` sends /tf_static volatile, and who comes late never hears it."""
+    offers = {'/latched': make_qos('reliable', 'transient_local', 1),
+              '/camera': make_qos('best_effort', 'volatile', 1)}
+    path = tmp_path / 'run.mcap'
+    # The recorder is there first, as in the demo: nothing is known of the publishers then.
+    recorder = Recorder(
+        node, path, dict.fromkeys((*offers, '/silent'), 'sensor_msgs/msg/JointState'), offers)
+    publishers = [node.create_publisher(JointState, topic, q) for topic, q in offers.items()]
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    deadline = time.monotonic() + 20
+    while not all(recorder.counts[topic] for topic in offers) and time.monotonic() < deadline:
+        for publisher in publishers:
+            publisher.publish(JointState())
+        executor.spin_once(timeout_sec=0.05)
+    executor.shutdown()
+    recorder.close()
+    with path.open('rb') as file:
+        channels = make_reader(file).get_summary().channels.values()
+    texts = {c.topic: c.metadata['offered_qos_profiles'] for c in channels}
+    # read by an independent implementation of rosbag2's format
+    read = {topic: parse_qos(text)[0] for topic, text in texts.items()}
+    assert set(read) == {*offers, '/silent'}
+    told = {topic: (q.durability.name, q.reliability.name) for topic, q in read.items()}
+    assert told['/latched'] == ('TRANSIENT_LOCAL', 'RELIABLE')
+    assert told['/camera'] == ('VOLATILE', 'BEST_EFFORT')
+    forever = (9223372036, 854775807)  # as rmw writes it
+    assert all((read[t].deadline.sec, read[t].deadline.nsec) == forever for t in offers)
+    # Numbers, not names: those are all that Humble reads.
+    assert all(isinstance(yaml.safe_load(t)[0]['durability'], int) for t in texts.values())
 
 
 def test_a_definition_holds_everything_it_contains():
