@@ -256,8 +256,10 @@ def test_cancel_ends_a_prediction_at_once(make_rig):
     future = rig.send('predict', instruction=GOOD)
     wait_for(lambda: rig.node._worker.busy)
     assert rig.ask('cancel').message == '1 prediction(s) cancelled'
-    assert rig.answer(future).error_code == 204
+    answer = rig.answer(future)
+    assert (answer.error_code, answer.error_msg) == (204, 'cancelled through ~/cancel')
     wait_for(lambda: not rig.node._worker.busy)
+    assert not rig.traces
     assert not rig.ask('cancel').success
 
 
@@ -414,6 +416,38 @@ def test_a_backend_that_breaks_is_an_internal_error_and_the_node_lives(make_rig,
     response = rig.ask('predict', instruction=GOOD)
     assert (response.error_code, response.error_msg) == (900, 'MemoryError: out of memory')
     assert rig.set(**{'tracer.probe.fail': False})[0]
+    assert rig.ask('predict', instruction=GOOD).success
+
+
+def test_a_backend_that_is_lost_says_so_and_publishes_nothing(make_rig, probe, monkeypatch):
+    rig = make_rig(**{'tracer.plugin': 'probe'}, start=False)
+    rig.set(**{'tracer.probe.path': rig.node._p.string('tracer.replay.path')})
+    rig.start()
+    rig.shoot()
+
+    def lost(*_, **__):
+        raise TracerBackendError('the connection to the model server was lost')
+    with monkeypatch.context() as broken:
+        broken.setattr(probe, 'predict', lost)
+        response = rig.ask('predict', instruction=GOOD)
+    assert (response.error_code, response.error_msg) == (
+        205, 'the connection to the model server was lost')
+    rig.status('tracer', 'error_code', 205)
+    assert not rig.traces
+    assert rig.ask('predict', instruction=GOOD).success
+
+
+def test_a_plugin_whose_package_is_missing_names_it(make_rig, monkeypatch):
+    real, group = metadata.entry_points, plugins.Role.TRACER.entry_points
+    entry = metadata.EntryPoint('remote', 'package_that_is_not_here.tracer:Tracer', group)
+    monkeypatch.setattr(plugins.metadata, 'entry_points', lambda **q: (
+        [*real(**q), entry] if q.get('group') == group else real(**q)))
+    rig = make_rig()
+    rig.shoot()
+    ok, reason = rig.set(**{'tracer.plugin': 'remote'})
+    assert not ok
+    assert reason.startswith("MISSING_PACKAGE (504): tracer plugin 'remote'")
+    assert "needs the Python package 'package_that_is_not_here'" in reason
     assert rig.ask('predict', instruction=GOOD).success
 
 
