@@ -141,5 +141,6 @@ def assemble(
         max_tcp_speed=fastest,
         trace_deviation_m=max((deviation(c, corners) for c in followed), default=0.0),
         failed_waypoint=failed.waypoint if failed else -1,
+        partial_reason=f'{failed.name} ({failed.code}): {failed}' if failed else '',
         stage_times_s=dict(tools.times),
     )

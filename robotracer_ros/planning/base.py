@@ -168,6 +168,8 @@ class TimedPlan:
         min_clearance_m: Smallest distance of robot or carried object to an obstacle, outside intended contact.
         max_tcp_speed: m/s along the plan.
         trace_deviation_m: Largest distance of the path to the corrected trace.
+        failed_waypoint: Index of the trace point that a partial plan does not reach, -1 when whole.
+        partial_reason: Why it does not: name and number of the error, what, where, by how much.
         stage_times_s: Seconds per planning stage.
         obstacles: (N, 3) centres of the voxels that were avoided, planning frame.
         voxel_size: Edge of those voxels.
@@ -182,6 +184,7 @@ class TimedPlan:
     max_tcp_speed: float
     trace_deviation_m: float
     failed_waypoint: int = -1
+    partial_reason: str = ''
     stage_times_s: dict[str, float] = field(default_factory=dict)
     obstacles: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
     voxel_size: float = 0.0

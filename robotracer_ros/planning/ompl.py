@@ -46,7 +46,7 @@ from robotracer_ros.planning.segments import goal_centre, placed_box
 from robotracer_ros.planning.self_filter import SelfFilter
 from robotracer_ros.planning.shape import object_shape
 from robotracer_ros.planning.solids import Body
-from robotracer_ros.scene.base import OrientedBox, PlanningScene
+from robotracer_ros.scene.base import PlanningScene
 from robotracer_ros.scene.build import SceneParameters, build_scene
 from robotracer_ros.scene.grasp import GraspGenerator, Gripper, TopDownGrasps
 from robotracer_ros.scene.graspable import GraspLimits, demand_graspable, demand_near
@@ -258,24 +258,21 @@ class OmplPlanner(Planner):
             obstacles=scene.obstacles,
             voxel_size=scene.voxel_size,
         )
-        stands: tuple[OrientedBox, ...] = ()
+        stood = stands = None
         if objects and scene.moved is not None:
-            stands = (
-                (scene.moved.box,)
-                if trace.ends_in_air
-                else (
-                    scene.moved.box,
-                    placed_box(scene.moved.box, goal_centre(trace, scene.moved.box, p), turn),
-                )
-            )
+            stood = scene.moved.box
+            if not trace.ends_in_air:
+                stands = placed_box(stood, goal_centre(trace, stood, p), turn)
         self._plans[id(plan)] = Watched(
             plan,
             tuple(s.stroke.opening for s in solved),
             carried,
-            None if scene.moved is None else scene.moved.box.extents,
+            None if stood is None else stood.extents,
+            stood,
             stands,
             scene.support_z,
             scene.voxel_size,
+            scene.obstacles,
         )
         while len(self._plans) > 4:
             self._plans.popitem(last=False)
@@ -336,8 +333,9 @@ class OmplPlanner(Planner):
         """Return the smallest distance (m) of the remaining plan to obstacles in a fresh depth
         image, at most 0.10 m.
 
-        Only the ways to the object and along the trace count: gripping and placing touch things on
-        purpose. The image may be 0.4 s old. Arguments as in the base class.
+        The ways to the object and along the trace keep clear of everything that is seen. Gripping,
+        lifting, placing and the retreat go near things on purpose: they count what was not there
+        when the plan was made. The image may be 0.4 s old. Arguments as in the base class.
 
         Raises:
             InvalidParameterError: the plan is none of the last four of this planner.

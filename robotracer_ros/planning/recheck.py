@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.planning.assemble import CLEARANCE_STEP, every
-from robotracer_ros.planning.base import Motion, Phase, TimedPlan
+from robotracer_ros.planning.base import Grip, Motion, Phase, TimedPlan
 from robotracer_ros.planning.checker import CLEARANCE_LEVELS, Rules
 from robotracer_ros.planning.collision_scene import CollisionScene
 from robotracer_ros.planning.robot_geometry import RobotGeometry
@@ -28,8 +29,13 @@ HISTORY_S = 0.4
 HISTORY_STEP_S = 0.08
 #: points this close (m) to the robot or the object are theirs
 OWN_MARGIN = 0.035
-#: only motions whose contacts are unintended are checked
-PHASES = (Phase.REACH, Phase.CARRY)
+#: points that make a voxel occupied, as for planning: seen flat, a voxel has few
+MIN_POINTS = 2
+#: motions that touch nothing: they keep clear of everything that is seen. The others go near things
+#: on purpose, which the planner has judged; they keep clear of what has come since.
+FREE = (Phase.REACH, Phase.CARRY)
+#: a voxel this many cells or less beside one that was planned with shows the same thing
+SAME_CELLS = 2
 _NONE = Rules(0.0, 0.0, 0.0)
 
 
@@ -41,18 +47,55 @@ class Watched:
         plan: The plan itself.
         openings: Jaw opening of each motion, metres.
         carried: The object in the tool centre point's frame, or None.
-        stands: Boxes where the object stands before and after, which are no obstacles.
+        extents: Of its box, metres.
+        stood: Box of the object where it stands before it is lifted.
+        stands: Box of the object where it stands after it was let go.
         support_z: Height of the table, NaN when unknown.
         voxel: Edge of a voxel, metres.
+        known: (N, 3) centres of the voxels that were planned with.
     """
 
     plan: TimedPlan
     openings: tuple[float, ...]
     carried: Body | None
     extents: Matrix | None
-    stands: tuple[OrientedBox, ...]
+    stood: OrientedBox | None
+    stands: OrientedBox | None
     support_z: float
     voxel: float
+    known: Matrix
+
+    def standing(self, step: int) -> tuple[OrientedBox, ...]:
+        """Return where the object may stand in an image of that step: no obstacle there."""
+        steps = self.plan.steps
+        lifted = next((i for i, s in enumerate(steps) if s.phase == Phase.CARRY), len(steps))
+        released = next(
+            (i for i, s in enumerate(steps) if isinstance(s, Grip) and s.phase == Phase.RELEASE),
+            len(steps),
+        )
+        before = (self.stood,) if self.stood is not None and step < lifted else ()
+        after = (self.stands,) if self.stands is not None and step >= released else ()
+        return before + after
+
+    def new(self, centres: Matrix) -> Matrix:
+        """Return those of voxels (N, 3) that show something that was not planned with."""
+        return centres[~np.isin(self._keys(self._cells(centres)), self._around_known)]
+
+    @cached_property
+    def _around_known(self) -> NDArray[np.int64]:
+        side = np.arange(-SAME_CELLS, SAME_CELLS + 1)
+        near = np.stack(np.meshgrid(side, side, side, indexing='ij'), -1).reshape(-1, 3)
+        cells = self._cells(self.known)
+        return np.unique(np.concatenate([self._keys(cells + n) for n in near]))
+
+    def _cells(self, centres: Matrix) -> NDArray[np.int64]:
+        return np.floor(centres / self.voxel).astype(np.int64)
+
+    @staticmethod
+    def _keys(cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        # 2^20 cells each way are kilometres.
+        x, y, z = (cells + (1 << 20)).T
+        return (x << 42) | (y << 21) | z
 
 
 def remaining_clearance(
@@ -84,26 +127,40 @@ def remaining_clearance(
     cloud = cloud_in_base(depth, camera, base_from_camera).reshape(-1, 3)
     # Not filled downwards: what the arm hides must not become a pillar under it.
     centres = occupied_voxels(
-        cloud, watched.voxel, workspace[0], workspace[1], watched.support_z, fill=False
+        cloud,
+        watched.voxel,
+        workspace[0],
+        workspace[1],
+        watched.support_z,
+        MIN_POINTS,
+        fill=False,
     )
     number = sum(isinstance(s, Motion) for s in plan.steps[: step + 1]) - 1
     centres = _without_own(robot, own, watched, step, number, time_s, centres)
     space = CollisionScene(robot, centres, watched.voxel, float('nan'), watched.support_z)
+    # What is touched on purpose stands on the support, whose skin is no news.
+    news = CollisionScene(
+        robot, watched.new(space.centres), watched.voxel, float('nan'), watched.support_z
+    )
     clearance = CLEARANCE_LEVELS[0]
     count = -1
     for i, s in enumerate(plan.steps):
         if not isinstance(s, Motion):
             continue
         count += 1
-        if i < step or s.phase not in PHASES:
+        if i < step:
             continue
+        free = s.phase in FREE
+        against = space if free else news
         take = every(s, CLEARANCE_STEP)
         if i == step:
             take = take[s.times[take] >= time_s]
-        if len(take) == 0 or space.tree is None:
+        if len(take) == 0 or against.tree is None:
             continue
         carried = watched.carried if s.carrying else None
-        checker = space.checker(_NONE, watched.openings[count], carried=carried)
+        checker = against.checker(
+            _NONE, watched.openings[count], touching=not free, carried=carried
+        )
         clearance = min(clearance, checker.clearance(s.positions[take]))
     return clearance
 
@@ -119,7 +176,7 @@ def _without_own(
 ) -> Matrix:
     """Drop voxels that are the robot, what it carries, or the object where it stands."""
     keep = np.ones(len(centres), dtype=bool)
-    for b in watched.stands:
+    for b in watched.standing(step):
         local = (centres - b.pose[:3, 3]) @ b.pose[:3, :3]
         keep &= ~(np.abs(local) <= b.extents / 2 + OWN_MARGIN).all(axis=1)
     centres = centres[keep]

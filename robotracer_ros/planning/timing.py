@@ -39,6 +39,8 @@ toppra.solverwrapper.available_solvers = functools.cache(toppra.solverwrapper.av
 HEADROOM = 0.95
 #: and of each limit after the stretch, so that finite differences of sampled positions stay within
 FINAL = 0.99
+#: a shorter path, rad, is no motion: its time would come out as 0 / 0
+MIN_LENGTH = 1e-5
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,13 @@ def time_path(
     keep = np.concatenate([[True], steps > 1e-7])
     index = np.flatnonzero(keep).astype(float)
     q, s = q[keep], np.concatenate([[0.0], np.cumsum(steps[keep[1:]])])
-    if len(q) < 2:
-        raise TimingFailedError(f'the path has {len(path)} points and no length: cannot be timed')
     length = float(s[-1])
+    if length < MIN_LENGTH:
+        raise TimingFailedError(
+            f'the path has {len(path)} points and a length of {length:.1e} rad: must be at least '
+            f'{MIN_LENGTH:.0e} rad to be timed',
+            length=length,
+        )
     spline = (
         toppra.SplineInterpolator(s, q)
         if len(q) > 2

@@ -74,8 +74,10 @@ def test_slower_tcp_takes_longer_and_limits_are_used(arm, planner):
 
 
 def test_path_without_length_fails(arm, planner):
-    with pytest.raises(TimingFailedError, match='no length'):
-        time_path(arm, np.stack([planner.config.home] * 3), arm.limits, 0.25)
+    for step in (0.0, 1e-6):
+        path = planner.config.home + step * np.arange(3)[:, None]
+        with pytest.raises(TimingFailedError, match=r'a length of .* rad: must be at least 1e-05 rad'):
+            time_path(arm, path, arm.limits, 0.25)
 
 
 def test_repeated_points_do_not_matter(arm, planner):
