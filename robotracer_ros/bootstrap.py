@@ -417,6 +417,12 @@ def main(root_name: str, modes: ModuleType, args: list[str]) -> int:
                 f'refusing to mix two ROS 2: {finding.reason}.\nStart from a shell in which '
                 'nothing is sourced (AMENT_PREFIX_PATH and PYTHONPATH unset) to use the wheels, '
                 f'or remove {environment.venv} to use the sourced ROS 2.')
+        if finding.mode is modes.Mode.INCOMPLETE:
+            raise SetupError(
+                f'{finding.reason}: a workspace is sourced without the ROS 2 under it.\nSource that '
+                "ROS 2 (. /opt/ros/<distro>/setup.bash), then the workspace's install/setup.bash; "
+                'or start from a shell in which nothing is sourced (AMENT_PREFIX_PATH and '
+                'PYTHONPATH unset) to use the wheels.')
         env = {**os.environ, **middleware_defaults(root, finding.distro)}
         if finding.mode is modes.Mode.ROS:
             print(f'run: {finding.reason}; not using wheels', file=sys.stderr)

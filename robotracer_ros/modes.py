@@ -1,6 +1,8 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Where does ROS 2 come from: pip wheels, a sourced installation, both (refused), or nowhere.
+"""Where does ROS 2 come from: pip wheels, a sourced installation, or nowhere.
+
+Two at once are refused, and so is a sourced workspace whose ROS 2 is not sourced.
 
 Both the bootstrap (before an environment exists) and the program ask this, so the module uses the
 standard library alone and judges from paths, without importing rclpy.
@@ -25,6 +27,8 @@ class Mode(enum.Enum):
     """rclpy from a sourced ROS 2 installation."""
     MIXED = 'mixed'
     """Two different ROS 2 are visible at once; their libraries would be loaded together."""
+    INCOMPLETE = 'incomplete'
+    """A workspace is sourced, but not the ROS 2 that it was built on."""
     NONE = 'none'
     """No ROS 2 anywhere."""
 
@@ -123,7 +127,7 @@ def detect(environ: Mapping[str, str] | None = None, venv: Path | None = None) -
         return Finding(Mode.WHEELS, f'ROS 2 wheels in {home}{on_top}', cores, overlays, distro)
     if overlays:
         return Finding(
-            Mode.MIXED,
+            Mode.INCOMPLETE,
             f'AMENT_PREFIX_PATH names {", ".join(map(str, overlays))}, but no prefix in it holds '
             'a ROS 2 core',
             cores, overlays, distro,

@@ -75,7 +75,7 @@ def test_rclpy_without_prefix(tmp_path: Path) -> None:
 def test_overlay_without_underlay(tmp_path: Path) -> None:
     """A workspace whose ROS 2 is gone is named, not ignored."""
     found = detect({'AMENT_PREFIX_PATH': str(tmp_path / 'install')}, tmp_path / 'venv')
-    assert found.mode is Mode.MIXED
+    assert found.mode is Mode.INCOMPLETE
     assert str(tmp_path / 'install') in found.reason
 
 
@@ -99,6 +99,18 @@ def test_run_refuses_a_mix(tmp_path: Path) -> None:
     assert got.returncode == 1
     assert 'refusing to mix two ROS 2' in got.stderr
     assert str(ros) in got.stderr
+
+
+def test_run_names_what_a_workspace_lacks(tmp_path: Path) -> None:
+    """Only one ROS 2 is there, and not even whole: no talk of two, nor of removing anything."""
+    root, overlay = tmp_path / 'clone', tmp_path / 'install'
+    overlay.mkdir()
+    got = start({'AMENT_PREFIX_PATH': str(overlay)}, root)
+    assert got.returncode == 1
+    assert f'AMENT_PREFIX_PATH names {overlay}' in got.stderr
+    assert 'setup.bash' in got.stderr
+    assert 'mix' not in got.stderr and 'remove' not in got.stderr
+    assert not (root / '.venv').exists()
 
 
 def test_run_asks_for_colcon_in_ros_mode(tmp_path: Path) -> None:
