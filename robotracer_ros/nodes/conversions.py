@@ -204,7 +204,8 @@ def correction_to_msg(correction: Correction) -> TraceCorrection:
 def figures_to_msg(plan: TimedPlan | None = None, *, planning_time_s: float = math.nan,
                    stage_times_s: Mapping[str, float] | None = None,
                    tracking_error_rms: float = math.nan, tracking_error_max: float = math.nan,
-                   execution_time_s: float = math.nan) -> PlanFigures:
+                   execution_time_s: float = math.nan, recheck_rate: float = math.nan,
+                   recheck_max_gap: float = math.nan) -> PlanFigures:
     """Write what was measured; NaN where a figure was not."""
     stages: Mapping[str, Any] = stage_times_s or (plan.stage_times_s if plan else {})
     msg = PlanFigures(
@@ -212,7 +213,7 @@ def figures_to_msg(plan: TimedPlan | None = None, *, planning_time_s: float = ma
         stage_times_s=[float(s) for s in stages.values()], tracking_error_rms=tracking_error_rms,
         tracking_error_max=tracking_error_max, execution_time_s=execution_time_s,
         duration_s=math.nan, min_clearance_m=math.nan, max_tcp_speed=math.nan,
-        trace_deviation_m=math.nan)
+        trace_deviation_m=math.nan, recheck_rate=recheck_rate, recheck_max_gap=recheck_max_gap)
     if plan is not None:
         msg.duration_s = plan.duration_s
         msg.min_clearance_m = float(plan.min_clearance_m)

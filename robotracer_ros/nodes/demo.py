@@ -362,6 +362,8 @@ def _report(
             'tracking_error_rms_rad': figures.tracking_error_rms,
             'tracking_error_max_rad': figures.tracking_error_max,
             'execution_s': figures.execution_time_s,
+            'recheck_rate_hz': figures.recheck_rate,
+            'recheck_max_gap_s': figures.recheck_max_gap,
             'corrections': [
                 {'waypoint': c.waypoint, 'kind': c.kind, 'reason': c.reason}
                 for c in result.corrections

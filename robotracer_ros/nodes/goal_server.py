@@ -140,6 +140,9 @@ class GoalServer:
         error, plan, figures = outcome.error, outcome.plan, outcome.figures
         if error is not None:
             result.error_code, result.error_msg = error.code, str(error)
+        elif plan is not None and plan.partial_reason:
+            result.error_msg = (f'partial: the plan ends before trace point '
+                                f'{plan.failed_waypoint}: {plan.partial_reason}')
         result.failed_waypoint = outcome.failed_waypoint
         if plan is not None:
             frame, stamp = self._base_frame, outcome.planned_at_ns
@@ -149,7 +152,8 @@ class GoalServer:
         result.figures = figures_to_msg(
             plan, planning_time_s=outcome.planning_time_s,
             tracking_error_rms=figures.tracking_rms, tracking_error_max=figures.tracking_max,
-            execution_time_s=figures.execution_time_s)
+            execution_time_s=figures.execution_time_s, recheck_rate=outcome.recheck_rate_hz,
+            recheck_max_gap=outcome.recheck_max_gap_s)
 
 
 def _set_cancelled(handle: ServerGoalHandle) -> None:

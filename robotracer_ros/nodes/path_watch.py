@@ -9,12 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from robotracer_ros.control.executor import PlanExecutor
 from robotracer_ros.errors import PathBlockedError, StaleInputError
 from robotracer_ros.nodes.diagnostics import Meter, Window, as_error
-from robotracer_ros.nodes.scene_input import SceneInput
 from robotracer_ros.planning.base import Planner
+
+if TYPE_CHECKING:
+    from robotracer_ros.nodes.scene_input import SceneInput
 
 #: how often is looked for a new image once the last one is checked, seconds of wall time
 _LOOK_S = 0.01

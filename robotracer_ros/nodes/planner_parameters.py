@@ -78,8 +78,9 @@ GOALS: tuple[ParameterSpec, ...] = (
 RECHECK: tuple[ParameterSpec, ...] = (
     ParameterSpec('recheck.rate_hz', 8.0, 'How often the remaining path is checked against fresh '
                   'depth while moving.', minimum=5.0, maximum=50.0),
-    ParameterSpec('recheck.max_gap_s', 1.0, 'Longest time without a finished check; then the '
-                  'motion is stopped.', minimum=0.2, maximum=10.0),
+    ParameterSpec('recheck.max_gap_s', 0.4, "Longest time of the robot's clock without a finished "
+                  'check; then the motion is stopped. 0.2 s is what 5 Hz mean, twice that lets one '
+                  'image be lost.', minimum=0.2, maximum=10.0),
     ParameterSpec('recheck.min_clearance_m', 0.002, 'The motion is stopped when an obstacle is '
                   'closer than this to the remaining path.', minimum=-0.05, maximum=0.2),
     ParameterSpec('recheck.confirmations', 1, 'Checks in a row that must find it blocked: more '

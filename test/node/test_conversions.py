@@ -187,4 +187,6 @@ def test_plan_becomes_one_trajectory_with_increasing_times():
     assert c.correction_to_msg(plan.corrections[0]).offset.z == pytest.approx(0.01)
     figures = c.figures_to_msg(plan, planning_time_s=0.03)
     assert (figures.duration_s, figures.stage_names[0]) == (2.0, 'ik')
-    assert np.isnan(figures.execution_time_s)
+    assert np.isnan(figures.execution_time_s) and np.isnan(figures.recheck_max_gap)
+    watched = c.figures_to_msg(recheck_rate=7.5, recheck_max_gap=0.2)
+    assert (watched.recheck_rate, watched.recheck_max_gap) == (7.5, 0.2)

@@ -61,6 +61,9 @@ def test_instruction_runs_through_all_phases(rig):
     assert figures.execution_time_s > 4.5 and figures.min_clearance_m == pytest.approx(0.03)
     assert 0.0 < figures.tracking_error_rms < figures.tracking_error_max < 0.1
     assert figures.max_tcp_speed == pytest.approx(0.25)
+    # No gap is longer than the whole, and none shorter than the mean.
+    gap, span = figures.recheck_max_gap, figures.execution_time_s + 0.1
+    assert 1.0 / (figures.recheck_rate + 1.0 / figures.execution_time_s) < gap + 0.1 < span
     last = goal.feedback[-1]
     assert last.progress > 0.95 and last.clearance == pytest.approx(0.5, abs=1e-3)
 
@@ -70,8 +73,10 @@ def test_plan_only_moves_nothing(rig):
     result = goal.wait()
     assert result.error_code == 0 and len(result.trajectory.points) > 100
     assert result.figures.max_tcp_speed == pytest.approx(0.1)
-    assert np.isnan(result.figures.execution_time_s)
-    assert result.failed_waypoint == 2  # a partial plan says where it ends
+    assert np.isnan(result.figures.execution_time_s) and np.isnan(result.figures.recheck_rate)
+    assert result.failed_waypoint == 2  # a partial plan says where it ends, and why
+    assert result.error_msg == (
+        'partial: the plan ends before trace point 2: UNREACHABLE (305): 31 mm')
     assert goal.phases() == [Phase.PLANNING]
     assert rig.robot.moved_since(goal.sent) == 0.0
 

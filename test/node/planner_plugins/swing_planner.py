@@ -69,6 +69,7 @@ class SwingPlanner(Planner):
         return TimedPlan(ARM_JOINTS, steps, (correction,), request.trace.xyz, request.trace.xyz,
                          0.03, request.max_tcp_speed or 0.0, 0.004,
                          failed_waypoint=2 if request.allow_partial else -1,
+                         partial_reason='UNREACHABLE (305): 31 mm' if request.allow_partial else '',
                          stage_times_s={'all': self.planning_s})
 
     def clearance(self, plan, step, time_s, depth, depth_camera, base_from_camera):
