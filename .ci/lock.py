@@ -13,6 +13,7 @@ With --check nothing is written, and the exit status says whether the files are 
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -23,9 +24,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = 'robotracer_ros'
 TOOLS = ['pip', 'setuptools', 'wheel']
-# The interfaces are built from the checkout; torch brings its own CUDA packages where its build
-# wants them, and pinning those would force gigabytes on machines without a GPU.
+# The interfaces are built from the checkout.
 OWN = {'robotracer-msgs', 'robotracer-ros'}
+# What a CUDA build of torch asks for, by exact version. Pinned, it would force gigabytes on machines
+# without a GPU.
+CUDA = re.compile(r'(nvidia|cuda)-|(pytorch-)?triton$')
 
 HEAD = """# Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
@@ -57,8 +60,11 @@ def closure(names: list[tuple[str, frozenset[str]]]) -> dict[str, str]:
         for text in distribution.requires or []:
             requirement = Requirement(text)
             environments = [{'extra': extra} for extra in (*extras, '')]
+            wanted = canonicalize_name(requirement.name)
+            if CUDA.match(wanted):
+                continue
             if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
-                queue.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+                queue.append((wanted, frozenset(requirement.extras)))
     return found
 
 

@@ -3,9 +3,11 @@
 """What setup.py, package.xml, the lock files and the tree promise to each other."""
 
 import configparser
+import importlib.util
 import os
 import re
 import tomllib
+import types
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -229,3 +231,25 @@ def test_no_machine_paths() -> None:
         hits += [f'{path.relative_to(ROOT)}: {bad}' for bad in forbidden()
                  if re.search(rf'(?<![\w.\-}}])(?:https?://)?{re.escape(bad)}', text)]
     assert not hits
+
+
+def test_cuda_packages_are_never_pinned(monkeypatch):
+    """A lock file made where torch is a CUDA build must install on a machine without a GPU."""
+    spec = importlib.util.spec_from_file_location('lock', ROOT / '.ci' / 'lock.py')
+    lock = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lock)
+    requires = {
+        'robotracer-ros': ['torch'],
+        'torch': ['nvidia-cublas-cu12==12.8.4.1; platform_system == "Linux"', 'triton==3.5.0',
+                  'cuda-bindings<13,>=12.9', 'cuda-toolkit[cublas]==13.0', 'sympy'],
+        'sympy': None,
+    }
+
+    def installed(name):  # asking for a CUDA package is a KeyError
+        return types.SimpleNamespace(version='1.0+cu130', requires=requires[name])
+
+    monkeypatch.setattr(lock.metadata, 'distribution', installed)
+    found = lock.closure([('robotracer-ros', frozenset())])
+    assert found == {'torch': '1.0', 'sympy': '1.0'}
+    pinned = {**pins('requirements.lock'), **pins('requirements-dev.lock')}
+    assert not [name for name in pinned if lock.CUDA.match(name)]
