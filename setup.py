@@ -90,7 +90,7 @@ ENTRY_POINTS = {
 }
 
 
-class DataInEditableToo(Distribution):  # type: ignore[misc]
+class DataInEditableToo(Distribution):
     """Let `pip install -e` install data_files as well.
 
     setuptools' editable wheel asks the distribution `has_data()`, a method that exists only as

@@ -80,7 +80,7 @@ def render() -> dict[str, str]:
         'requirements-dev.lock': (dev, 'What ./run test adds: tests, linters, colcon, export.'),
     }
     # install_requires with a marker of their own; those of extras all end in `extra == ...`.
-    markers = {
+    markers: dict[str, str] = {
         canonicalize_name(r.name): f'; {r.marker}'
         for r in map(Requirement, metadata.distribution(PACKAGE).requires or [])
         if r.marker is not None and 'extra' not in str(r.marker)
