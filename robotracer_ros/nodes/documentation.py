@@ -41,7 +41,7 @@ MEANING = {
     '/perception/trace': 'traces, with the stamp and frame of their image',
     '/planner/execute_instruction': 'a sentence in, motion out',
     '/planner/follow_trace': 'a trace in, motion out',
-    '/planner/markers': 'corrected trace, tool path, swept path and obstacles for RViz',
+    '/planner/markers': "corrected trace, paths of tool and object's centre, obstacles",
     '/planner/trace': 'traces to follow, when `follow_topic` is set',
     '/robot_description': 'URDF of arm and gripper, latched, for RViz',
     '/scaled_joint_trajectory_controller/joint_trajectory': 'arm command, streamed with a brake',

@@ -31,12 +31,14 @@ from robotracer_ros.nodes.parameters import NodeParameters, ParameterSpec, tf_sp
 from robotracer_ros.nodes.qos import make_qos
 from robotracer_ros.nodes.runner import run_node
 from robotracer_ros.nodes.transforms import TransformListener, TransformTree, parse_extrinsics
-from robotracer_ros.viz.overlay import draw_trace
 from robotracer_ros.viz.robot import RobotMeshes
 from robotracer_ros.viz.viewer import Viewer
 
 M = TypeVar('M')
 V = TypeVar('V')
+
+#: how long the picture of a trace stays, seconds
+OVERLAY_S = 20.0
 
 PARAMETERS = (
     ParameterSpec(
@@ -79,6 +81,12 @@ PARAMETERS = (
     ),
     ParameterSpec('info_topic', 'camera/color/camera_info', 'Intrinsics of both.', read_only=True),
     ParameterSpec('trace_topic', 'perception/trace', 'Traces to show.', read_only=True),
+    ParameterSpec(
+        'overlay_topic',
+        'perception/overlay',
+        'Picture of a trace on its own image, shown in place of the camera for a while.',
+        read_only=True,
+    ),
     ParameterSpec('plan_topic', 'planner/markers', 'Markers of the plan to show.', read_only=True),
     ParameterSpec(
         'action',
@@ -102,7 +110,7 @@ class ViewerNode(Node):
         self._rgb: NDArray[np.uint8] | None = None
         self._depth: NDArray[np.float32] | None = None
         self._camera: CameraModel | None = None
-        self._frame, self._joints, self._trace_until = '', dict[str, float](), 0.0
+        self._frame, self._joints, self._overlay_until = '', dict[str, float](), 0.0
         self.latest_trace: Trace | None = None
         self._told: dict[str, str] = {}
         self._tree = TransformTree(
@@ -125,6 +133,9 @@ class ViewerNode(Node):
         self.create_subscription(JointState, 'joint_states', self._on_joints, newest)
         self.create_subscription(
             TraceMsg, text('trace_topic'), self._on_trace, 1, callback_group=group
+        )
+        self.create_subscription(
+            Image, text('overlay_topic'), self._on_overlay, 1, callback_group=group
         )
         self.create_subscription(
             MarkerArray, text('plan_topic'), self._on_plan, 1, callback_group=group
@@ -204,10 +215,13 @@ class ViewerNode(Node):
             return
         self.latest_trace = trace
         self._viewer.set_trace(trace, pose)
+
+    def _on_overlay(self, message: Image) -> None:
+        if (rgb := self._read('overlay', image_to_rgb, message)) is None:
+            return
         with self._lock:
-            rgb, self._trace_until = self._rgb, time.monotonic() + 20.0
-        if rgb is not None:
-            self._viewer.set_image(draw_trace(rgb, trace, min_width=640))
+            self._overlay_until = time.monotonic() + OVERLAY_S
+        self._viewer.set_image(rgb)
 
     def _read(self, what: str, read: Callable[[M], V], message: M) -> V | None:
         """Return what a message says, or None and a warning: a bad picture must not end a robot."""
@@ -230,7 +244,8 @@ class ViewerNode(Node):
         self._viewer.set_plan(
             layers.get('plan/tool', empty),
             layers.get('plan/corrected', empty),
-            layers.get('plan/obstacles'),
+            layers.get('plan/object', empty),
+            layers.get('plan/obstacles', empty),
         )
 
     def _draw_robot(self) -> None:
@@ -246,7 +261,7 @@ class ViewerNode(Node):
                 self._depth,
                 self._camera,
                 self._frame,
-                self._trace_until,
+                self._overlay_until,
             )
         if rgb is None:
             return

@@ -19,6 +19,7 @@ from robotracer_ros.viz.overlay import gradient
 
 _ROBOT_RGB = (176, 190, 205)
 _PLAN_RGB = (142, 68, 173)
+_OBJECT_RGB = (52, 152, 219)
 _CORRECTED_RGB = (243, 156, 18)
 
 
@@ -66,6 +67,8 @@ class Viewer:
         self._reasoning = gui.add_markdown('')
         self._image = gui.add_image(np.zeros((3, 4, 3), np.uint8), label='Camera', format='jpeg')
         self._links: dict[str, viser.MeshHandle] = {}
+        self._trace: list[viser.SceneNodeHandle] = []
+        self._plan: list[viser.SceneNodeHandle] = []
         self._go.on_click(lambda _: on_instruction(self._instruction.value))
         self._stop.on_click(lambda _: on_stop())
 
@@ -113,67 +116,84 @@ class Viewer:
         self._instruction.value = instruction
 
     def set_trace(self, trace: Trace, base_from_camera: NDArray[np.float64]) -> None:
-        """Show a trace with what the model said on the way."""
+        """Show a trace with what the model said on the way, instead of the one before."""
         points = apply(base_from_camera, trace.xyz)
-        self._polyline('/trace/path', points, gradient(len(points)), 0.006)
-        for i, (point, color) in enumerate(zip(points, gradient(len(points)), strict=True)):
-            self._server.scene.add_icosphere(
-                f'/trace/point_{i}',
-                radius=0.009,
-                color=tuple(int(c) for c in color),
-                subdivisions=2,
-                position=point,
-            )
-        for i in range(len(points), 64):
-            self._server.scene.remove_by_name(f'/trace/point_{i}')
-        for i, step in enumerate(trace.reasoning):
-            if isinstance(step, Referring):
-                at = apply(base_from_camera, trace.camera.lift(np.array(step.point)))
-                self._server.scene.add_label(
-                    f'/trace/label_{i}', step.target, position=at, anchor='bottom-center'
+        colors = gradient(len(points))
+        with self._server.atomic():
+            self._clear(self._trace)
+            self._trace.append(self._polyline('/trace/path', points, colors, 0.006))
+            for i, (point, color) in enumerate(zip(points, colors, strict=True)):
+                self._trace.append(
+                    self._server.scene.add_icosphere(
+                        f'/trace/point_{i}',
+                        radius=0.009,
+                        color=tuple(int(c) for c in color),
+                        subdivisions=2,
+                        position=point,
+                    )
                 )
+            for i, step in enumerate(trace.reasoning):
+                if isinstance(step, Referring):
+                    at = apply(base_from_camera, trace.camera.lift(np.array(step.point)))
+                    self._trace.append(
+                        self._server.scene.add_label(
+                            f'/trace/label_{i}', step.target, position=at, anchor='bottom-center'
+                        )
+                    )
         self._reasoning.content = describe_reasoning(trace)
 
     def set_plan(
         self,
         tool_path: NDArray[np.float64],
         corrected: NDArray[np.float64],
-        obstacles: NDArray[np.float64] | None = None,
+        object_path: NDArray[np.float64],
+        obstacles: NDArray[np.float64],
     ) -> None:
-        """Show the planned tool path (T, 3), the corrected trace (N, 3) and obstacle voxel centres (M, 3)."""
-        if len(tool_path) > 1:
-            self._polyline(
-                '/plan/tool',
-                tool_path,
-                np.tile(np.array(_PLAN_RGB, np.uint8), (len(tool_path), 1)),
-                0.003,
-            )
-        if len(corrected) > 1:
-            self._polyline(
-                '/plan/corrected',
-                corrected,
-                np.tile(np.array(_CORRECTED_RGB, np.uint8), (len(corrected), 1)),
-                0.004,
-            )
-        if obstacles is not None and len(obstacles):
-            self._server.scene.add_point_cloud(
-                '/plan/obstacles',
-                obstacles.astype(np.float32),
-                (231, 76, 60),
-                point_size=0.008,
-                visible=False,
-            )
+        """Show a plan instead of the one before; what is empty is not shown.
+
+        Args:
+            tool_path: (T, 3) positions of the tool.
+            corrected: (N, 3) the trace after the planner's corrections.
+            object_path: (M, 3) way of the moved object's centre.
+            obstacles: (K, 3) voxel centres; hidden until switched on in the page's scene tree.
+        """
+        with self._server.atomic():
+            self._clear(self._plan)
+            for name, path, rgb, thickness in (
+                ('/plan/tool', tool_path, _PLAN_RGB, 0.003),
+                ('/plan/object', object_path, _OBJECT_RGB, 0.012),
+                ('/plan/corrected', corrected, _CORRECTED_RGB, 0.004),
+            ):
+                if len(path) > 1:
+                    colors = np.tile(np.array(rgb, np.uint8), (len(path), 1))
+                    self._plan.append(self._polyline(name, path, colors, thickness))
+            if len(obstacles):
+                self._plan.append(
+                    self._server.scene.add_point_cloud(
+                        '/plan/obstacles',
+                        obstacles.astype(np.float32),
+                        (231, 76, 60),
+                        point_size=0.008,
+                        visible=False,
+                    )
+                )
 
     def set_status(self, text: str, progress: float) -> None:
         """Show what is going on (markdown) and how far it is, 0..1."""
         self._status.content = text
         self._progress.value = 100.0 * min(max(progress, 0.0), 1.0)
 
+    @staticmethod
+    def _clear(shown: list[viser.SceneNodeHandle]) -> None:
+        for handle in shown:
+            handle.remove()
+        shown.clear()
+
     def _polyline(
         self, name: str, points: NDArray[np.float64], colors: NDArray[np.uint8], thickness: float
-    ) -> None:
+    ) -> viser.SceneNodeHandle:
         segments = np.stack([points[:-1], points[1:]], axis=1).astype(np.float32)
-        self._server.scene.add_line_segments(
+        return self._server.scene.add_line_segments(
             name, segments, np.stack([colors[:-1], colors[1:]], axis=1), thickness=thickness
         )
 

@@ -15,11 +15,50 @@ from robotracer_msgs.msg import Trace as TraceMsg
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import Trace
 from robotracer_ros.nodes.conversions import trace_to_msg
+from robotracer_ros.nodes.images import rgb_to_image
 from robotracer_ros.nodes.viewer_node import ViewerNode
 
 FRAME = 'camera_color_optical_frame'
 CAMERA = CameraModel(32, 24, 30.0, 30.0, 15.5, 11.5)
 PATIENCE_S = 60.0
+
+
+def test_the_picture_of_a_trace_is_the_one_of_its_own_image(ros):
+    """The newest camera image may show the arm, or things moved, where the trace saw none."""
+    viewer = ViewerNode(parameter_overrides=[
+        Parameter('port', value=8796), Parameter('cloud_rate_hz', value=20.0)])
+    peer = Node('robot')
+    camera = peer.create_publisher(Image, '/camera/color/image_raw', 5)
+    overlay = peer.create_publisher(Image, '/perception/overlay', 5)
+    executor = SingleThreadedExecutor()
+    executor.add_node(viewer)
+    executor.add_node(peer)
+    colour = {'camera': 90, 'overlay': 200}
+
+    def picture(what):
+        return rgb_to_image(np.full((24, 32, 3), colour[what], np.uint8), FRAME)
+
+    def shows(what):
+        return np.all(viewer._viewer._image.image == colour[what])
+
+    def wait_until(done, send):
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline
+            send()
+            executor.spin_once(timeout_sec=0.05)
+
+    try:
+        wait_until(lambda: shows('camera'), lambda: camera.publish(picture('camera')))
+        wait_until(lambda: shows('overlay'), lambda: overlay.publish(picture('overlay')))
+        end = time.monotonic() + 1.0  # the camera goes on
+        wait_until(lambda: time.monotonic() > end, lambda: camera.publish(picture('camera')))
+        assert shows('overlay')
+    finally:
+        executor.shutdown()
+        viewer.close()
+        viewer.destroy_node()
+        peer.destroy_node()
 
 
 def test_what_cannot_be_read_is_told_and_ends_nothing(ros):
@@ -35,6 +74,7 @@ def test_what_cannot_be_read_is_told_and_ends_nothing(ros):
         'depth image': (Image, '/camera/aligned_depth_to_color/image_raw', Image(encoding='64FC1')),
         'camera_info': (CameraInfo, '/camera/color/camera_info', CameraInfo()),
         'trace': (TraceMsg, '/perception/trace', TraceMsg()),
+        'overlay': (Image, '/perception/overlay', Image(encoding='yuv422')),
     }
     publishers = {what: peer.create_publisher(kind, topic, 5)
                   for what, (kind, topic, _) in bad.items()}
