@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -141,7 +142,10 @@ class PerceptionNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and create the publishers."""
-        return self._transition('configure', self._configure)
+        done = self._transition('configure', self._configure)
+        if done != _SUCCESS:
+            self._transition('clean up', self._free)  # it can be tried again
+        return done
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and accept requests."""
@@ -179,6 +183,9 @@ class PerceptionNode(LifecycleNode):
             error = as_error(e)
             self._errors.record(error)
             self.get_logger().error(f'{name} failed: {error.name} ({error.code}): {error}')
+            if error is not e or (e.__cause__ is not None and error.code == RobotracerError.code):
+                # A fault of ours or of a plugin: a report needs the place where it happened.
+                self.get_logger().error(traceback.format_exc())
             self._diagnostics.publish()
             return _FAILURE
         return _SUCCESS

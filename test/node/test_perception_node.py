@@ -6,6 +6,7 @@ import gc
 import signal
 import subprocess
 import sys
+import threading
 import types
 import weakref
 from importlib import metadata
@@ -26,6 +27,7 @@ from perception_rig import (
     wait_for,
     write_answers,
 )
+from rcl_interfaces.msg import Log
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -373,6 +375,22 @@ def test_plugins_and_checkpoints_are_swapped_while_idle(make_rig, probe):
     assert list(listed.bytes) == [1000, 1000]
     assert rig.set(**{'tracer.checkpoint': 'large'})[0]
     assert rig.ask('list').loaded == 'large'
+
+
+def test_a_fault_of_ours_in_configure_is_told_with_its_place_and_can_be_tried_again(
+        make_rig, monkeypatch):
+    """rclpy swallows what a transition raises; half a configuration would stay behind."""
+    rig = make_rig(start=False)
+    told = []
+    rig.client.create_subscription(Log, '/rosout', lambda m: told.append(m.msg), 50)
+    with monkeypatch.context() as broken:
+        broken.setattr(rig.node, 'create_lifecycle_publisher', lambda *_: {}['a slip'])
+        assert rig.run(rig.node.trigger_configure).name == 'FAILURE'
+    wait_for(lambda: any('INTERNAL' in t and 'a slip' in t for t in told), 'the error')
+    wait_for(lambda: any('Traceback' in t and "{}['a slip']" in t for t in told), 'its place')
+    assert not rig.node._slot.loaded
+    assert not [t for t in threading.enumerate() if t.name == 'tracer']
+    assert rig.run(rig.node.trigger_configure).name == 'SUCCESS'
 
 
 def test_what_does_not_load_is_refused_and_the_old_model_stays(make_rig, probe):
