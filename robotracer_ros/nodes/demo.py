@@ -191,7 +191,8 @@ def _operate(
         if not run.problem:
             console.print(f'  nodes ready after {run.startup_s:.1f} s')
             if addresses:
-                console.print(f'  watch at [bold]{addresses[-1]}[/]')
+                stays = '' if options.keep else ', which closes when the run has ended'
+                console.print(f'  watch at [bold]{addresses[-1]}[/]{stays}')
             before = _scene_now(scene, client.fresh_truth(10.0))
             client.recording = True
             narrator.begin()
@@ -384,6 +385,8 @@ def _conclude(console: Console, options: DemoOptions, run: _Run) -> None:
     for contact in run.contacts or ():
         console.print(f'  unintended contact: {_describe_contact(contact)}')
     console.print(f'  pictures and result.json in {options.out}')
+    if not options.headless and not options.keep:
+        console.print('  the viewer closes now: --keep leaves it open and takes further instructions')
 
 
 class _Narrator:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 from PIL import Image
+from rich.console import Console
 
 from robotracer_ros.bench.judge import Verdict
 from robotracer_ros.data.tasks import simple_task
@@ -115,6 +116,14 @@ def test_contacts_beyond_the_limits_spoil_a_task_that_is_done(force, depth, succ
     assert ('upper_arm_link and red_mug' in verdict.reason) is not success
     missed = Verdict(False, 'red_mug ended 3.0 cm outside the goal region', (), {})
     assert demo.charge(missed, contacts) == missed
+
+
+@pytest.mark.parametrize(('options', 'told'), [
+    ({}, True), ({'keep': True}, False), ({'headless': True}, False)])
+def test_who_watches_is_told_that_the_viewer_closes_and_how_it_stays(options, told, tmp_path):
+    console = Console(record=True, width=200)
+    demo._conclude(console, demo.DemoOptions(out=tmp_path, **options), demo._Run())
+    assert ('the viewer closes now: --keep' in console.export_text()) is told
 
 
 def test_a_scene_without_a_task_is_refused_before_anything_starts(monkeypatch, tmp_path):
