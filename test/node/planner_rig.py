@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
@@ -88,6 +89,8 @@ class RobotNode(Node):
         self.drop_velocity = False
         self.stuck = None
         self.depth_m = 1.0
+        self.camera = CAMERA
+        self.picture = None  # (H, W) metres; None: a wall at depth_m
         self.images = 0
         self.history, self.refused, self.received = [], [], 0
         self.last_start = self.last_heard = self.last_duration = 0.0
@@ -163,9 +166,11 @@ class RobotNode(Node):
         if not self.depth_on:
             return
         stamp = self.get_clock().now().nanoseconds
-        self.depth.publish(depth_to_image(
-            np.full((CAMERA.height, CAMERA.width), self.depth_m, np.float32), '32FC1', FRAME, stamp))
-        self.info.publish(camera_to_info(CAMERA, FRAME, stamp))
+        picture = self.picture
+        if picture is None:
+            picture = np.full((CAMERA.height, CAMERA.width), self.depth_m, np.float32)
+        self.depth.publish(depth_to_image(picture, '32FC1', FRAME, stamp))
+        self.info.publish(camera_to_info(self.camera, FRAME, stamp))
         self.images += 1
 
     # what tests ask
@@ -430,3 +435,14 @@ class Rig:
         future.add_done_callback(lambda _: done.set())
         assert done.wait(timeout), 'the service did not answer'
         return future.result()
+
+
+def refused(rig, goal, code, *texts):
+    """The goal ended with the code and texts, and the robot did not move."""
+    result = goal.wait()
+    assert result.error_code == code, result.error_msg
+    for text in texts:
+        assert text in result.error_msg
+    assert goal.status == GoalStatus.STATUS_ABORTED
+    assert rig.robot.moved_since(goal.sent) < 1e-6
+    return result

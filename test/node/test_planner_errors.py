@@ -10,11 +10,10 @@ import time
 
 import numpy as np
 import pytest
-from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
-from planner_rig import CAMERA, FRAME, PlannerProcess, Rig, make_trace, wait_for
+from planner_rig import CAMERA, FRAME, PlannerProcess, Rig, make_trace, refused, wait_for
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import JointTrajectory
@@ -50,17 +49,6 @@ def clean(rig, planner):
     rig.home()
     yield
     assert rig.robot.unfit() == []
-
-
-def refused(rig, goal, code, *texts):
-    """The goal ended with the code and texts, and the robot did not move."""
-    result = goal.wait()
-    assert result.error_code == code, result.error_msg
-    for text in texts:
-        assert text in result.error_msg
-    assert goal.status == GoalStatus.STATUS_ABORTED
-    assert rig.robot.moved_since(goal.sent) < 1e-6
-    return result
 
 
 def stopped(rig, goal, code, since, *texts, limit=1.0):
