@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -29,9 +30,14 @@ from robotracer_ros.nodes.conversions import trace_from_msg
 from robotracer_ros.nodes.images import image_to_depth, image_to_rgb, info_to_camera
 from robotracer_ros.nodes.instruction_client import InstructionClient, Progress
 from robotracer_ros.nodes.qos import make_qos
+from robotracer_ros.nodes.stamps import stamp_to_ns
+
+T = TypeVar('T')
 
 #: lifecycle nodes the demo waits for
 LIFECYCLE_NODES = ('perception', 'planner')
+#: newest images that the one of a trace is looked for in: some seconds, tens of megabytes
+KEPT_IMAGES = 24
 
 
 def poses_of(truth: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
@@ -40,6 +46,12 @@ def poses_of(truth: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
         o['id']: make_transform(quaternion_to_matrix(o['orientation']), o['position'])
         for o in truth['objects']
     }
+
+
+def _nearest(kept: Iterable[tuple[int, T]], stamp_ns: int) -> T | None:
+    """Return what was stamped closest to a time; None when nothing is kept."""
+    found = min(kept, key=lambda k: abs(k[0] - stamp_ns), default=None)
+    return found[1] if found is not None else None
 
 
 class DemoClient(Node):
@@ -69,6 +81,9 @@ class DemoClient(Node):
         self.trace: Trace | None = None
         self.trace_image: NDArray[np.uint8] | None = None
         self.trace_depth: NDArray[np.float32] | None = None
+        # The trace comes after its image, by as long as the model thinks.
+        self._images: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=KEPT_IMAGES)
+        self._depths: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=KEPT_IMAGES)
         self.complaints: dict[str, str] = {}
         self._truth: dict[str, Any] | None = None
         self._truth_count = 0
@@ -125,20 +140,26 @@ class DemoClient(Node):
         now = time.monotonic()
         with self._lock:
             self.rgb = rgb
+            self._images.append((stamp_to_ns(message.header.stamp), rgb))
             if self.recording and now - self._last_frame >= self._period:
                 self._last_frame = now
                 self.frames.append(rgb)
 
     def _on_depth(self, message: Image) -> None:
-        self.depth = image_to_depth(message)
+        depth = image_to_depth(message)
+        with self._lock:
+            self.depth = depth
+            self._depths.append((stamp_to_ns(message.header.stamp), depth))
 
     def _on_info(self, message: CameraInfo) -> None:
         self.camera = info_to_camera(message)
 
     def _on_trace(self, message: TraceMsg) -> None:
+        trace = trace_from_msg(message)
         with self._lock:
-            self.trace, self.trace_image = trace_from_msg(message), self.rgb
-            self.trace_depth = self.depth
+            self.trace = trace
+            self.trace_image = _nearest(self._images, trace.stamp_ns)
+            self.trace_depth = _nearest(self._depths, trace.stamp_ns)
 
     def _on_truth(self, message: String) -> None:
         self._truth = json.loads(message.data)

@@ -17,7 +17,11 @@ from rich.console import Console
 from robotracer_ros.bench.judge import Verdict
 from robotracer_ros.data.tasks import simple_task
 from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.geometry.camera import CameraModel
+from robotracer_ros.geometry.trace import Trace
 from robotracer_ros.nodes import demo
+from robotracer_ros.nodes.conversions import depth_to_image, rgb_to_image, trace_to_msg
+from robotracer_ros.nodes.demo_client import DemoClient
 from robotracer_ros.sim.render import Renderer
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.tracer.text import write_answer
@@ -116,6 +120,23 @@ def test_contacts_beyond_the_limits_spoil_a_task_that_is_done(force, depth, succ
     assert ('upper_arm_link and red_mug' in verdict.reason) is not success
     missed = Verdict(False, 'red_mug ended 3.0 cm outside the goal region', (), {})
     assert demo.charge(missed, contacts) == missed
+
+
+def test_a_trace_is_kept_with_the_images_that_it_was_made_from(ros):
+    """The newest image may show the arm on its way already; trace and depth would not fit it."""
+    client = DemoClient(lambda progress: None)
+    second = 1_000_000_000
+    try:
+        for i in range(4):
+            client._on_color(rgb_to_image(np.full((24, 32, 3), i, np.uint8), 'eye', i * second))
+            client._on_depth(depth_to_image(np.full((24, 32), 1.0 + i), '32FC1', 'eye', i * second))
+        camera = CameraModel(32, 24, 30.0, 30.0, 15.5, 11.5)
+        trace = Trace(np.array([[500, 500, 0.8], [400, 400, 0.7]]), camera, stamp_ns=2 * second)
+        client._on_trace(trace_to_msg(trace))
+        assert np.all(client.trace_image == 2)
+        assert np.all(client.trace_depth == 3.0)
+    finally:
+        client.destroy_node()
 
 
 @pytest.mark.parametrize(('options', 'told'), [
