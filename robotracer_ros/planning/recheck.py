@@ -19,7 +19,7 @@ from robotracer_ros.planning.robot_geometry import RobotGeometry
 from robotracer_ros.planning.self_filter import SelfFilter
 from robotracer_ros.planning.solids import Body
 from robotracer_ros.scene.base import OrientedBox
-from robotracer_ros.scene.cloud import cloud_in_base
+from robotracer_ros.scene.cloud import cloud_in_base, steady_pixels
 from robotracer_ros.scene.obstacles import occupied_voxels
 
 Matrix = NDArray[np.float64]
@@ -29,8 +29,9 @@ HISTORY_S = 0.4
 HISTORY_STEP_S = 0.08
 #: points this close (m) to the robot or the object are theirs
 OWN_MARGIN = 0.035
-#: points that make a voxel occupied, as for planning: seen flat, a voxel has few
-MIN_POINTS = 2
+#: what counts as seen: depth difference (m at 1 m) that neighbouring pixels of one surface may have,
+#: which leaves out what flies between two, and points in a voxel, against noise
+STEADY, MIN_POINTS = 0.02, 3
 #: motions that touch nothing: they keep clear of everything that is seen. The others go near things
 #: on purpose, which the planner has judged; they keep clear of what has come since.
 FREE = (Phase.REACH, Phase.CARRY)
@@ -124,7 +125,7 @@ def remaining_clearance(
         base_from_camera: The image.
     """
     plan = watched.plan
-    cloud = cloud_in_base(depth, camera, base_from_camera).reshape(-1, 3)
+    cloud = cloud_in_base(depth, camera, base_from_camera)[steady_pixels(depth, STEADY)]
     # Not filled downwards: what the arm hides must not become a pillar under it.
     centres = occupied_voxels(
         cloud,

@@ -350,12 +350,16 @@ def step_of(p, phase):
     return next(i for i, s in enumerate(p.steps) if isinstance(s, Motion) and s.phase == phase)
 
 
+#: as sharp as the simulated camera
+SHARP = CameraModel(320, 240, 280.0, 280.0, 159.5, 119.5)
+
+
 def test_clearance_falls_when_something_enters_the_remaining_path(planner):
     p = plan(planner)
     i = step_of(p, Phase.CARRY)
 
     def clear(boxes, step, t):
-        return planner.clearance(p, step, t, cast(boxes), CAMERA, BASE_FROM_CAMERA)
+        return planner.clearance(p, step, t, cast(boxes, SHARP), SHARP, BASE_FROM_CAMERA)
 
     assert clear([THING], 0, 0.0) > 0.02
     hand = axis_box(0.47, 0.0, (0.08, 0.08, 0.14))
@@ -364,10 +368,6 @@ def test_clearance_falls_when_something_enters_the_remaining_path(planner):
     # Behind the arm it does not matter any more.
     assert clear([hand], i, p.steps[i].times[-1] - 0.05) > 0.02
     assert clear([hand], step_of(p, Phase.RETREAT), 0.0) > 0.02
-
-
-#: as sharp as the simulated camera
-SHARP = CameraModel(320, 240, 280.0, 280.0, 159.5, 119.5)
 
 
 def seen_clearance(planner, p, step, boxes):
