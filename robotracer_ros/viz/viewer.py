@@ -67,8 +67,7 @@ class Viewer:
         self._reasoning = gui.add_markdown('')
         self._image = gui.add_image(np.zeros((3, 4, 3), np.uint8), label='Camera', format='jpeg')
         self._links: dict[str, viser.MeshHandle] = {}
-        self._trace: list[viser.SceneNodeHandle] = []
-        self._plan: list[viser.SceneNodeHandle] = []
+        self._shown: dict[str, set[str]] = {}
         self._go.on_click(lambda _: on_instruction(self._instruction.value))
         self._stop.on_click(lambda _: on_stop())
 
@@ -120,26 +119,24 @@ class Viewer:
         points = apply(base_from_camera, trace.xyz)
         colors = gradient(len(points))
         with self._server.atomic():
-            self._clear(self._trace)
-            self._trace.append(self._polyline('/trace/path', points, colors, 0.006))
+            shown = [self._polyline('/trace/path', points, colors, 0.006)]
             for i, (point, color) in enumerate(zip(points, colors, strict=True)):
-                self._trace.append(
-                    self._server.scene.add_icosphere(
-                        f'/trace/point_{i}',
-                        radius=0.009,
-                        color=tuple(int(c) for c in color),
-                        subdivisions=2,
-                        position=point,
-                    )
+                shown.append(f'/trace/point_{i}')
+                self._server.scene.add_icosphere(
+                    shown[-1],
+                    radius=0.009,
+                    color=tuple(int(c) for c in color),
+                    subdivisions=2,
+                    position=point,
                 )
             for i, step in enumerate(trace.reasoning):
                 if isinstance(step, Referring):
                     at = apply(base_from_camera, trace.camera.lift(np.array(step.point)))
-                    self._trace.append(
-                        self._server.scene.add_label(
-                            f'/trace/label_{i}', step.target, position=at, anchor='bottom-center'
-                        )
+                    shown.append(f'/trace/label_{i}')
+                    self._server.scene.add_label(
+                        shown[-1], step.target, position=at, anchor='bottom-center'
                     )
+            self._drop_others('/trace', shown)
         self._reasoning.content = describe_reasoning(trace)
 
     def set_plan(
@@ -158,7 +155,7 @@ class Viewer:
             obstacles: (K, 3) voxel centres; hidden until switched on in the page's scene tree.
         """
         with self._server.atomic():
-            self._clear(self._plan)
+            shown = []
             for name, path, rgb, thickness in (
                 ('/plan/tool', tool_path, _PLAN_RGB, 0.003),
                 ('/plan/object', object_path, _OBJECT_RGB, 0.012),
@@ -166,36 +163,37 @@ class Viewer:
             ):
                 if len(path) > 1:
                     colors = np.tile(np.array(rgb, np.uint8), (len(path), 1))
-                    self._plan.append(self._polyline(name, path, colors, thickness))
+                    shown.append(self._polyline(name, path, colors, thickness))
             if len(obstacles):
-                self._plan.append(
-                    self._server.scene.add_point_cloud(
-                        '/plan/obstacles',
-                        obstacles.astype(np.float32),
-                        (231, 76, 60),
-                        point_size=0.008,
-                        visible=False,
-                    )
+                shown.append('/plan/obstacles')
+                self._server.scene.add_point_cloud(
+                    shown[-1],
+                    obstacles.astype(np.float32),
+                    (231, 76, 60),
+                    point_size=0.008,
+                    visible=False,
                 )
+            self._drop_others('/plan', shown)
 
     def set_status(self, text: str, progress: float) -> None:
         """Show what is going on (markdown) and how far it is, 0..1."""
         self._status.content = text
         self._progress.value = 100.0 * min(max(progress, 0.0), 1.0)
 
-    @staticmethod
-    def _clear(shown: list[viser.SceneNodeHandle]) -> None:
-        for handle in shown:
-            handle.remove()
-        shown.clear()
+    def _drop_others(self, group: str, shown: list[str]) -> None:
+        """Remove what a group showed before and does not show now; the rest was replaced by name."""
+        for name in self._shown.get(group, set()).difference(shown):
+            self._server.scene.remove_by_name(name)
+        self._shown[group] = set(shown)
 
     def _polyline(
         self, name: str, points: NDArray[np.float64], colors: NDArray[np.uint8], thickness: float
-    ) -> viser.SceneNodeHandle:
+    ) -> str:
         segments = np.stack([points[:-1], points[1:]], axis=1).astype(np.float32)
-        return self._server.scene.add_line_segments(
+        self._server.scene.add_line_segments(
             name, segments, np.stack([colors[:-1], colors[1:]], axis=1), thickness=thickness
         )
+        return name
 
 
 def describe_reasoning(trace: Trace) -> str:
