@@ -56,7 +56,7 @@ SETTLE_S = 1.0
 FRAME_RATE_HZ = 5.0
 #: Here one small machine simulates, renders, sees and plans at once. A robot has its own clock and
 #: keeps the strict defaults; a simulated arm that is checked late hurts nobody.
-PATIENCE = {'recheck.max_gap_s': 4.0, 'depth.max_age_s': 3.0, 'robot.max_state_age_s': 1.5}
+PATIENCE = {'recheck.max_gap_s': 1.0, 'depth.max_age_s': 3.0, 'robot.max_state_age_s': 1.5}
 CAMERA = {'camera.rate_hz': 6.0}
 RECORDED = {
     '/camera/color/image_raw': 'sensor_msgs/msg/Image',
