@@ -156,7 +156,7 @@ def _find_goal(
                 goal = regions.goal_on(facts, moved, reference)
         elif reference.on < 0 and (relation in DIRECTIONS or not o.fixed):
             if relation == 'near':
-                goal = regions.goal_near(facts, moved, reference, rng)
+                goal = regions.goal_near(facts, moved, reference)
             else:
                 half = reference.half_along(regions.direction(facts, relation))
                 if half <= regions.SMALL_REFERENCE and rng.random() < _DISTANCE_SHARE:

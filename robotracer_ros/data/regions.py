@@ -154,17 +154,16 @@ def goal_beside(
     )
 
 
-def goal_near(
-    facts: SceneFacts, moved: Fact, reference: Fact, rng: np.random.Generator
-) -> Goal | None:
-    """Find a place on the table close to a reference, on whichever side is free."""
+def goal_near(facts: SceneFacts, moved: Fact, reference: Fact) -> Goal | None:
+    """Find a place on the table close to a reference, on the free side next to where the object comes from."""
     centre = np.array([reference.x, reference.y])
     half = [
         reference.half_along(d) + moved.radius + BESIDE_GAP + 0.035
         for d in (facts.front, facts.right)
     ]
-    for i in rng.permutation(len(DIRECTIONS)):
-        d = direction(facts, DIRECTIONS[i])
+    towards = np.array([moved.x, moved.y]) - centre
+    sides = [direction(facts, relation) for relation in DIRECTIONS]
+    for d in sorted(sides, key=lambda side: -float(side @ towards)):
         aim = centre + (reference.half_along(d) + moved.radius + BESIDE_GAP) * d
         goal = _on_table(
             facts, moved, centre, facts.front, half[0], half[1], aim, radii=(0.0, 0.02)

@@ -34,8 +34,6 @@ PRIMITIVE_WEIGHTS: Mapping[str, float] = {
 }
 #: what a demo asks for
 SIMPLE_PRIMITIVES = {'M1': 3.0, 'M3': 1.0}
-#: what the reasoning calls the place where the object is to end
-GOAL_STEP = 'the place to put it'
 #: steps of reasoning at most
 MAX_STEPS = 9
 #: a trace is rejected when more of its way than this is hidden
@@ -298,9 +296,10 @@ def _reason(
     """Write the generating program as steps, the ids that they are about, and which of them are key steps.
 
     Order: the scale, the moved object, what is passed, the references or targets (each after what its phrase leans on),
-    then lengths, at last the place where the object is to end (``end``, as the trace writes it). What a phrase leans on
-    is no key step. The place stands before the trace because a trace is a way to it: written last, after six points on
-    that way, it would be reached in six small steps instead of being looked up.
+    then lengths, at last the place where the object is to end (``end``, as the trace writes it), described by the thing
+    named last: "the place in front of it". What a phrase leans on is no key step. The place stands before the trace
+    because a trace is a way to it: written last, after six points on that way, it would be reached in six small steps
+    instead of being looked up.
     """
     steps: list[ReasoningStep] = [Scale(round(facts.scale, 3))]
     ids: list[str | None] = [None]
@@ -337,7 +336,10 @@ def _reason(
     if end is not None:
         keys.append(len(steps))
         ids.append(None)
-        steps.append(Referring(GOAL_STEP, (float(end[0]), float(end[1]), float(end[2]))))
+        # The relation once more beside the coordinates that depend on it: a small decoder that has to
+        # find it in the instruction tells left from right and not before from behind.
+        place = f'the place {plan.relation} {"them" if plan.relation == "between" else "it"}'
+        steps.append(Referring(place, (float(end[0]), float(end[1]), float(end[2]))))
     if len(steps) > MAX_STEPS:
         keep = sorted(
             keys + [i for i in range(len(steps)) if i not in keys][: MAX_STEPS - len(keys)]

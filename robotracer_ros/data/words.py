@@ -30,7 +30,7 @@ def vocabulary(held_out: bool = False) -> list[str]:
         *UNITS_M,
         *noun_phrases.ORDINAL_WORDS,
         'object thing is are Scene Scale Referring '
-        'Measuring think answer the distance to move asked for of height cm',
+        'Measuring think answer the distance to move asked for of height cm place it them',
     ]
     for module in (noun_phrases, qa, wording):
         for value in vars(module).values():

@@ -68,8 +68,9 @@ class SftConfig:
             ``output`` or at ``decay_at``.
         decay_at: Step, or None.
         max_steps: Stop there, or None.
-        pointer_weight, dense_weight, spot_weight, number_weight: Weights of the auxiliary losses:
-            which thing, what each patch shows, where in the picture, which number comes next.
+        pointer_weight, dense_weight, spot_weight, step_weight, number_weight: Weights of the
+            auxiliary losses: which thing, what each patch shows, where in the picture, how far from
+            the thing, which number comes next.
         drop_rays, drop_depth, drop_pose: Probability that a sample goes without.
         hole_probability: Probability that depth gets rectangular holes.
         save_minutes: Between checkpoints.
@@ -105,6 +106,7 @@ class SftConfig:
     pointer_weight: float = 1.0
     dense_weight: float = 0.3
     spot_weight: float = 0.5
+    step_weight: float = 6.0
     number_weight: float = 4.0
     drop_rays: float = 0.05
     drop_depth: float = 0.1

@@ -16,12 +16,10 @@ from transformers import PreTrainedTokenizerFast
 from robotracer_ros.tracer.model.decode import question_ids
 from robotracer_ros.tracer.model.tokenizer import EOS, PAD, NumberTokens
 
-#: what a pointer must look at: the index of an object, or a point (u, v), or nothing known
-PointerTarget = int | tuple[float, float] | None
-
-
 #: how many times the end of a trace counts
 END = 3
+#: how many times the words count that say where the end is
+RELATION = 10
 
 
 @dataclass(frozen=True)
@@ -30,32 +28,35 @@ class TextPair:
 
     Attributes:
         prompt, answer: Texts.
-        targets: Per coordinate tuple of the answer, in order, what it points at.
+        targets: Per coordinate tuple of the answer, in order, the index of the object that it points
+            at, or None.
         family: For figures: ``refer``, ``measure``, ``goal``, ``trace`` ...
         names: Phrases of the prompt and the index of the object that each names.
+        relation: The phrase of the answer that says where a trace is to end, or empty.
     """
 
     prompt: str
     answer: str
-    targets: tuple[PointerTarget, ...] = ()
+    targets: tuple[int | None, ...] = ()
     family: str = 'refer'
     names: tuple[tuple[str, int], ...] = ()
+    relation: str = ''
 
 
 @dataclass(frozen=True)
 class Example:
     """A tokenised pair.
 
-    ``ids[start:]`` is the answer; ``pointers`` holds (position before the first coordinate,
-    target), ``spots`` (position before u or v, the point), ``numbers`` (position before any number,
-    its place in 0..1), ``emphasis`` how much each token of the answer counts.
+    ``ids[start:]`` is the answer; ``pointers`` holds (position before the first coordinate, index of
+    an object), ``spots`` (position before u or v, the point), ``numbers`` (position before any
+    number, its place in 0..1), ``emphasis`` how much each token of the answer counts.
     """
 
     ids: list[int]
     start: int
     roles: list[str]
-    pointers: list[tuple[int, PointerTarget]]
-    followers: list[tuple[int, PointerTarget]]
+    pointers: list[tuple[int, int]]
+    followers: list[tuple[int, int]]
     spots: list[tuple[int, tuple[float, float]]]
     numbers: list[tuple[int, float]]
     emphasis: list[float]
@@ -65,13 +66,14 @@ class Example:
 def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: TextPair) -> Example:
     """Tokenise a pair. Raises ValueError when tuples and targets do not match in number."""
     head = question_ids(tokenizer, pair.prompt)
-    answer = [*tokenizer.encode(pair.answer, add_special_tokens=False), EOS]
+    written = tokenizer(pair.answer, add_special_tokens=False, return_offsets_mapping=True)
+    answer = [*written['input_ids'], EOS]
     roles = numbers.roles(answer)
     firsts = [i for i, r in enumerate(roles) if r == 'u']
     if pair.targets and len(firsts) != len(pair.targets):
         raise ValueError(f'{len(firsts)} tuples but {len(pair.targets)} targets in {pair.answer!r}')
     # The hidden state one token earlier emits the coordinate and has not seen it yet.
-    pointers: list[tuple[int, PointerTarget]] = [
+    pointers: list[tuple[int, int]] = [
         (len(head) + i - 1, t) for i, t in zip(firsts, pair.targets, strict=False) if t is not None
     ]
     if pair.family.startswith('refer') and pair.targets and pair.targets[0] is not None:
@@ -81,7 +83,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
     pointers += _named(tokenizer, pair)
     # The same thing stays in view while v and d are written. Taught, but never counted as grounding:
     # these positions have read the true u.
-    followers: list[tuple[int, PointerTarget]] = [
+    followers: list[tuple[int, int]] = [
         (len(head) + i + later, t)
         for i, t in zip(firsts, pair.targets, strict=False)
         for later in (1, 3)
@@ -89,6 +91,12 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
     ]
     spots: list[tuple[int, tuple[float, float]]] = []
     emphasis = [1.0] * len(answer)
+    if pair.relation:
+        # Three words of a hundred, and all that follows is wrong when they are.
+        begin = pair.answer.index(pair.relation)
+        for i, (a, b) in enumerate(written['offset_mapping']):
+            if a >= begin and b <= begin + len(pair.relation):
+                emphasis[i] = float(RELATION)
     # Where a trace ends decides about it, in the reasoning and at the end; a keypoint on the way does
     # not.
     end = answer[firsts[-1] : firsts[-1] + 3] if len(firsts) > 1 else None
@@ -122,7 +130,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
 
 def _named(
     tokenizer: PreTrainedTokenizerFast, pair: TextPair
-) -> list[tuple[int, PointerTarget]]:
+) -> list[tuple[int, int]]:
     """Let the last word of each phrase of the prompt point at what the phrase names.
 
     An answer then finds its things beside the words that ask for them, instead of grounding the
@@ -134,7 +142,7 @@ def _named(
         end for _, end in tokenizer(pair.prompt, return_offsets_mapping=True)['offset_mapping']
     ]
     spoken = pair.prompt.lower()
-    found: list[tuple[int, PointerTarget]] = []
+    found: list[tuple[int, int]] = []
     for phrase, index in pair.names:
         start = spoken.find(phrase.lower())
         end = start + len(phrase)
@@ -202,21 +210,14 @@ class SoftLabels:
 
 
 def pointer_distribution(
-    target: PointerTarget, share: NDArray[np.float32], rows: int, cols: int, sigma: float = 0.7
+    target: int, share: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
-    """Return where to look as a distribution (N,) over patches: an object's mask, or a blob (sigma
-    in patches) at a point.
+    """Return where to look for an object as a distribution (N,) over patches: its mask.
 
     None when the object is not visible.
     """
-    if isinstance(target, int):
-        total = share[target].sum()
-        return share[target] / total if total > 0 else None
-    assert target is not None
-    u, v = target[0] / 1000 * cols - 0.5, target[1] / 1000 * rows - 0.5
-    x, y = np.meshgrid(np.arange(cols), np.arange(rows))
-    blob = np.exp(-0.5 * ((x - u) ** 2 + (y - v) ** 2) / sigma**2).ravel() + 1e-9
-    return (blob / blob.sum()).astype(np.float32)
+    total = share[target].sum()
+    return share[target] / total if total > 0 else None
 
 
 def spot_distribution(point: tuple[float, float], rows: int, cols: int) -> NDArray[np.float32]:
@@ -294,7 +295,7 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
             (e.followers, follower_rows, follower_targets),
         ):
             for position, target in found:
-                distribution = pointer_distribution(target, share, rows, cols)
+                distribution = pointer_distribution(target, share)
                 if distribution is not None:
                     at.append(q * width + position)
                     goals.append(distribution)

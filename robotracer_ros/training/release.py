@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,20 @@ not. `start+end` is start within 3 cm of the named object's surface and end insi
 {tables}
 ## Limits
 
-* Traces are not checked for collisions here; the planner does that.
+{limits}* Traces are not checked for collisions here; the planner does that.
 * Held-out wordings and compositions are not in these figures.
 * Answers to names of things that are not in the scene are arbitrary.
 """
 
 
 def card(
-    name: str, figures: dict[str, Any], weights: int, seeds: str, scenes: int, history: str
+    name: str,
+    figures: dict[str, Any],
+    weights: int,
+    seeds: str,
+    scenes: int,
+    history: str,
+    limits: Sequence[str] = (),
 ) -> str:
     """Write the model card from the figures of :func:`main`."""
     tables = ''
@@ -112,6 +119,7 @@ def card(
         seeds=seeds,
         tables=tables,
         history=history,
+        limits=''.join(f'* {limit}\n' for limit in limits),
     )
 
 
@@ -124,6 +132,7 @@ def main() -> None:
     parser.add_argument('--scenes', type=int, default=300)
     parser.add_argument('--first', type=int, default=40, help='the first 40 steered the training')
     parser.add_argument('--history', default='', help='what went before, for the card')
+    parser.add_argument('--limit', action='append', default=[], help='a known limit, for the card')
     parser.add_argument('--train-scenes', type=int, default=8000)
     args = parser.parse_args()
     export(args.run, args.destination)
@@ -140,7 +149,15 @@ def main() -> None:
     weights = sum(t.numel() for t in load_file(args.destination / 'model.safetensors').values())
     seeds = f'{args.first} to {args.first + args.scenes - 1}'
     (args.destination / 'README.md').write_text(
-        card(args.destination.name, figures, weights, seeds, args.train_scenes, args.history)
+        card(
+            args.destination.name,
+            figures,
+            weights,
+            seeds,
+            args.train_scenes,
+            args.history,
+            args.limit,
+        )
     )
     failures = '\n'.join(found['RGB+I+D+pose'].failures)
     (args.run / 'failures.txt').write_text(failures + '\n')

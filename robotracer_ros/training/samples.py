@@ -23,7 +23,7 @@ from robotracer_ros.tracer.prompts import refer_prompt
 from robotracer_ros.tracer.text import write_answer
 from robotracer_ros.training.config import Phase, SftConfig
 from robotracer_ros.training.dense import DenseTargets, dense_targets
-from robotracer_ros.training.examples import Batch, PointerTarget, TextPair, collate, encode
+from robotracer_ros.training.examples import Batch, TextPair, collate, encode
 from robotracer_ros.training.scene_cache import SceneCache
 
 
@@ -48,7 +48,7 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
     """
     index = {o.object.id: o.index for o in facts.objects}
     task = sample.task
-    targets: list[PointerTarget] = []
+    targets: list[int | None] = []
     for k, mention in enumerate(sample.mentions):
         owner = index.get(mention.object_id) if mention.object_id is not None else None
         if owner is not None and np.allclose(
@@ -65,6 +65,7 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
         else:
             targets.append(None)
     names: tuple[tuple[str, int], ...] = ()
+    relation = ''
     if task is not None:
         steps = zip(task.reasoning, task.step_objects, strict=True)
         names = tuple(
@@ -72,7 +73,12 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
             for step, of in steps
             if isinstance(step, Referring) and of is not None
         )
-    return TextPair(sample.prompt, sample.answer, tuple(targets), sample.task_type, names)
+        last = task.reasoning[-1]
+        if task.goal is not None and isinstance(last, Referring) and last.target in sample.answer:
+            relation = last.target
+    return TextPair(
+        sample.prompt, sample.answer, tuple(targets), sample.task_type, names, relation
+    )
 
 
 def plain_questions(facts: SceneFacts, rng: np.random.Generator, n: int) -> list[TextPair]:

@@ -11,7 +11,7 @@ heads, ``self.lm_head``,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
 
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
-from robotracer_ros.tracer.model.reader import PlaceReader, SpotReader
+from robotracer_ros.tracer.model.reader import (
+    PlaceReader,
+    PlaceView,
+    SpotReader,
+    SpotView,
+    StepReader,
+)
 
 #: outputs of the auxiliary per-patch regression: du, dv (instance centre minus patch centre, 1/100
 #: of the image), log
@@ -42,6 +48,20 @@ class RoboTracerOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
     log_scale: Tensor | None = None
     last_hidden_state: Tensor | None = None
+
+
+class Readings(NamedTuple):
+    """Text states ``hidden`` (..., T, D) after the readers, and what these say, for their losses.
+
+    ``pointer`` and ``spot`` are logits (..., T, N) over visual tokens, ``step`` (..., T, 2) is u and v,
+    ``values`` (..., T, 3) u, v and the expected number, all in 0..1.
+    """
+
+    hidden: Tensor
+    pointer: Tensor
+    step: Tensor
+    spot: Tensor
+    values: Tensor
 
 
 class RoboTracerPreTrainedModel(PreTrainedModel):
@@ -81,6 +101,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
             classes = config.dense_kinds + config.dense_colors + 3
             self.dense_head = nn.Linear(width, classes + DENSE_VALUES)
             self.reader = PlaceReader(width)
+            self.step_reader = StepReader(width)
             self.spot_reader = SpotReader(width)
         self.post_init()
 
@@ -129,6 +150,18 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         known = (sensed > 0) & torch.isfinite(sensed) & geometry.present[:, 1:2]
         d = torch.where(known, sensed, told)
         return torch.stack([u, v, d - d.floor(), d / 4], -1)
+
+    def views(self, visual: Tensor, pixel_values: Tensor) -> tuple[PlaceView, SpotView]:
+        """Prepare what the readers look at, from visual tokens (B, N, D) and their picture."""
+        places = self.places(visual, pixel_values)
+        return self.reader.view(visual, places), self.spot_reader.view(visual, self.centres())
+
+    def read(self, hidden: Tensor, places: PlaceView, spots: SpotView) -> Readings:
+        """Let all readers write into text states (..., T, D)."""
+        hidden, pointer, anchor = self.reader(hidden, places)
+        hidden, step = self.step_reader(hidden, anchor)
+        hidden, spot, values = self.spot_reader(hidden, spots)
+        return Readings(hidden, pointer, step, spot, values)
 
     def centres(self) -> Tensor:
         """Return the middle of each visual token's patch: (N, 2), u and v in 0..1."""
@@ -195,7 +228,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
                 position_ids = self.positions(input_ids, attention_mask)
             if attention_mask is None or attention_mask.dim() == 2:
                 mask = {'full_attention': self._mask(input_ids, attention_mask)}
-        seen: tuple[Tensor, Tensor] | None = getattr(past_key_values, 'robotracer_seen', None)
+        seen: tuple[PlaceView, SpotView] | None = getattr(past_key_values, 'robotracer_seen', None)
         if inputs_embeds is None:
             assert input_ids is not None
             inputs_embeds = self.get_input_embeddings()(input_ids)
@@ -209,7 +242,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
                     )
                 inputs_embeds = inputs_embeds.masked_scatter(where[..., None], visual)
                 if self.config.dense_kinds:
-                    seen = visual, self.places(visual, pixel_values)
+                    seen = self.views(visual, pixel_values)
                     if past_key_values is not None:
                         # Later steps bring only the next token; the image travels with the cache.
                         past_key_values.robotracer_seen = seen
@@ -222,8 +255,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         )
         if seen is not None and input_ids is not None:
             prefix = self.is_visual(input_ids) | (input_ids == self.config.scale_token_id)
-            read, _ = self.reader(out.last_hidden_state, *seen)
-            read, _, _ = self.spot_reader(read, seen[0], self.centres())
+            read = self.read(out.last_hidden_state, *seen).hidden
             out.last_hidden_state = torch.where(prefix[..., None], out.last_hidden_state, read)
         return out
 

@@ -32,6 +32,7 @@ class PackedOutput:
         pointers: Per supervised (layer, head): (B, Q * T, P) logits over the visual tokens and (B,
             Q * T) log of the
             whole softmax denominator.
+        steps: (B, Q * T, 2) u and v of the place a step away from the thing looked at, in 0..1.
         spots: (B, Q * T, P) logits of where in the picture each state looks.
         numbers: (B, Q * T, 3) u and v of that place and the expected next number, in 0..1.
     """
@@ -40,6 +41,7 @@ class PackedOutput:
     log_scale: Tensor
     hidden: Tensor | None
     pointers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    steps: Tensor | None = None
     spots: Tensor | None = None
     numbers: Tensor | None = None
 
@@ -133,12 +135,9 @@ def packed_forward(
     if text is not None:
         hidden = lm.norm(text).view(b, q_n * t, d)
         if config.dense_kinds:
-            hidden, scores = model.model.reader(
-                hidden, visual, model.model.places(visual, pixel_values)
+            hidden, scores, out.steps, out.spots, out.numbers = model.model.read(
+                hidden, *model.model.views(visual, pixel_values)
             )
             out.pointers.append((scores, scores.logsumexp(-1)))
-            hidden, out.spots, out.numbers = model.model.spot_reader(
-                hidden, visual, model.model.centres()
-            )
         out.hidden = hidden.view(b, q_n, t, d)
     return out

@@ -7,12 +7,15 @@ what it looks at into digits: the place has to pass several layers whose other o
 times larger. Here the comparison stands after the decoder, and the place enters the state in the code
 in which numbers are embedded, so that the language head reads it off. The text stays the interface.
 
-Two readers: :class:`PlaceReader` for things, which says where the middle of the thing is that a token
-shows, and :class:`SpotReader` for all other points, free places and waypoints in the air, which says
-where in the picture it looks.
+Three readers: :class:`PlaceReader` for things, which says where the middle of the thing is that a
+token shows; :class:`StepReader` for free places, which goes a step from the thing that they are
+described by; and :class:`SpotReader` for all other points, waypoints in the air, which says where in the
+picture it looks.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +39,19 @@ def _written(hidden: Tensor, code: Tensor) -> Tensor:
     return hidden + torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
 
 
+class PlaceView(NamedTuple):
+    """What a :class:`PlaceReader` reads from, computed once per picture.
+
+    ``keys`` (..., N, C) and ``shown`` (..., N, D) of the visual tokens, their ``places``
+    (..., N, READINGS) and the ``waves`` (..., READINGS, N, 2 * pairs) of these.
+    """
+
+    keys: Tensor
+    shown: Tensor
+    places: Tensor
+    waves: Tensor
+
+
 class PlaceReader(nn.Module):
     """Attention of text states over visual tokens whose values are places."""
 
@@ -48,29 +64,69 @@ class PlaceReader(nn.Module):
         self.amplitude = nn.Parameter(torch.ones(READINGS))
         self.content = nn.Linear(width, width, bias=False)
 
-    def scores(self, hidden: Tensor, visual: Tensor) -> Tensor:
-        """Compare states (..., T, D) with tokens (..., N, D): logits (..., T, N)."""
-        query, key = self.query(hidden), self.key(self.norm(visual))
-        return query @ key.transpose(-1, -2) * _COMPARE**-0.5
+    def view(self, visual: Tensor, places: Tensor) -> PlaceView:
+        """Prepare visual tokens (..., N, D) and their places (..., N, READINGS), in 0..1."""
+        shown = self.norm(visual)
+        waves = number_waves(places.transpose(-1, -2), self.pairs)
+        return PlaceView(self.key(shown), shown, places, waves)
 
-    def forward(self, hidden: Tensor, visual: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden: Tensor, view: PlaceView) -> tuple[Tensor, Tensor, Tensor]:
         """Add the places that states point at.
 
         Args:
             hidden: (..., T, D) last states of the decoder.
-            visual: (..., N, D) visual tokens as they enter the decoder.
-            places: (..., N, READINGS) of each token, in 0..1.
+            view: Of the picture.
 
         Returns:
-            New states (..., T, D) and the comparison's logits (..., T, N).
+            New states (..., T, D), the comparison's logits (..., T, N) and the mean place looked at
+            (..., T, READINGS).
         """
-        scores = self.scores(hidden, visual)
+        scores = self.query(hidden) @ view.keys.transpose(-1, -2) * _COMPARE**-0.5
         look = scores.softmax(-1)
-        waves = number_waves(places.transpose(-1, -2), self.pairs)  # (..., R, N, 2 * pairs)
-        codes = look.unsqueeze(-3) @ waves  # (..., R, T, 2 * pairs)
+        codes = look.unsqueeze(-3) @ view.waves  # (..., R, T, 2 * pairs)
         gates = self.gate(hidden).sigmoid() * self.amplitude
         code = (codes * gates.transpose(-1, -2)[..., None]).sum(-3)
-        return _written(hidden, code) + self.content(look @ self.norm(visual)), scores
+        read = _written(hidden, code) + self.content(look @ view.shown)
+        return read, scores, _mean(look, view.places)
+
+
+class StepReader(nn.Module):
+    """A place described by a thing: where the thing is, plus a step that is learned.
+
+    "To the left of the plate" is the same step wherever the plate stands. A decoder that has to find
+    the place itself learns it anew for every corner of the picture.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.pairs = width // 4
+        self.step = nn.Sequential(
+            nn.Linear(width + READINGS, width), nn.GELU(), nn.Linear(width, 2)
+        )
+        self.gate = nn.Linear(width, 2)
+        self.amplitude = nn.Parameter(torch.ones(2, self.pairs))
+
+    def forward(self, hidden: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the codes of u and v.
+
+        Args:
+            hidden: (..., T, D) states.
+            anchor: (..., T, READINGS) place of the thing that each state looks at.
+
+        Returns:
+            New states (..., T, D) and u, v (..., T, 2) in 0..1.
+        """
+        # Where the thing is has a loss of its own; a step must not pull it away.
+        anchor = anchor.detach().to(hidden.dtype)
+        place = anchor[..., :2].float() + self.step(torch.cat([hidden, anchor], -1)).float()
+        return _written(hidden, _gated(self, hidden, place)), place
+
+
+class SpotView(NamedTuple):
+    """What a :class:`SpotReader` looks at: ``keys`` (..., N, C), ``centres`` (N, 2) of patches."""
+
+    keys: Tensor
+    centres: Tensor
 
 
 class SpotReader(nn.Module):
@@ -91,29 +147,40 @@ class SpotReader(nn.Module):
         # Fast waves of an uncertain number are noise: how much each counts is learned.
         self.amplitude = nn.Parameter(torch.ones(3, self.pairs))
 
-    def forward(
-        self, hidden: Tensor, visual: Tensor, centres: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def view(self, visual: Tensor, centres: Tensor) -> SpotView:
+        """Prepare visual tokens (..., N, D) and the middles of their patches (N, 2), in 0..1."""
+        return SpotView(self.key(self.norm(visual)), centres)
+
+    def forward(self, hidden: Tensor, view: SpotView) -> tuple[Tensor, Tensor, Tensor]:
         """Add the codes of u, v and the expected number.
 
         Args:
             hidden: (..., T, D) states.
-            visual: (..., N, D) visual tokens as they enter the decoder.
-            centres: (N, 2) middle of each token's patch, u and v in 0..1.
+            view: Of the picture.
 
         Returns:
             New states (..., T, D), the comparison's logits (..., T, N) and u, v, number (..., T, 3)
             in 0..1.
         """
-        query, key = self.query(hidden), self.key(self.norm(visual))
-        scores = query @ key.transpose(-1, -2) * _COMPARE**-0.5
-        # Waves of a number need more digits than half precision has.
-        spot = scores.float().softmax(-1) @ centres.float()
+        scores = self.query(hidden) @ view.keys.transpose(-1, -2) * _COMPARE**-0.5
+        spot = _mean(scores.float().softmax(-1), view.centres)
         values = torch.cat([spot, self.number(hidden).float().sigmoid()], -1)
-        # Not differentiated: sixty waves across the picture lead nowhere by descent. Where to look
-        # and what to expect have losses of their own.
-        waves = number_waves(values.detach(), self.pairs)  # (..., T, 3, 2 * pairs)
-        # It says nothing before it has learned where to look: hence the shut gate at the start.
-        gates = (self.gate(hidden) - _SHUT).sigmoid()[..., None] * torch.cat([self.amplitude] * 2, -1)
-        code = (waves * gates).sum(-2)
-        return _written(hidden, code), scores, values
+        return _written(hidden, _gated(self, hidden, values)), scores, values
+
+
+def _mean(look: Tensor, places: Tensor) -> Tensor:
+    """Return the mean (..., T, K) of places (..., N, K) under attention (..., T, N)."""
+    # Waves of a number need more digits than half precision has.
+    with torch.autocast(look.device.type, enabled=False):
+        return look.float() @ places.float()
+
+
+def _gated(reader: SpotReader | StepReader, hidden: Tensor, values: Tensor) -> Tensor:
+    """Return the code (..., T, C) of a reader's values (..., T, K), each as far as its gate is open."""
+    # Not differentiated: sixty waves across the picture lead nowhere by descent. Where to look and
+    # what to expect have losses of their own.
+    waves = number_waves(values.detach(), reader.pairs)  # (..., T, K, 2 * pairs)
+    # It says nothing before it has learned where to look: hence the shut gate at the start.
+    gates = (reader.gate(hidden) - _SHUT).sigmoid()[..., None]
+    code = waves * gates * torch.cat([reader.amplitude] * 2, -1)
+    return code.sum(-2)

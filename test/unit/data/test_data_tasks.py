@@ -18,7 +18,6 @@ from robotracer_ros.data.rays import inside_part
 from robotracer_ros.data.split import is_held_out
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import (
-    GOAL_STEP,
     PRIMITIVE_WEIGHTS,
     Rejections,
     sample_task,
@@ -222,7 +221,8 @@ def test_reasoning_names_what_it_points_at():
         goal = {None} if t.goal is not None else set()
         assert keyed == spoken | goal
         if goal:
-            assert t.reasoning[-1] == Referring(GOAL_STEP, tuple(t.trace[-1]))
+            it = 'them' if t.relation == 'between' else 'it'
+            assert t.reasoning[-1] == Referring(f'the place {t.relation} {it}', tuple(t.trace[-1]))
         for step, i in zip(t.reasoning, t.step_objects, strict=True):
             if isinstance(step, Referring) and i is not None:
                 assert (

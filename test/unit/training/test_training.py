@@ -24,6 +24,7 @@ from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_los
 from robotracer_ros.training.evaluate import Rate
 from robotracer_ros.training.examples import (
     END,
+    RELATION,
     SoftLabels,
     TextPair,
     collate,
@@ -72,14 +73,12 @@ def test_soft_labels_prefer_near_numbers_and_cost_nothing_when_matched() -> None
     assert float(hard[0]) == pytest.approx(np.log(size), rel=1e-5)
 
 
-def test_pointer_distribution_of_mask_and_point() -> None:
+def test_pointer_distribution_is_the_mask() -> None:
     share = np.zeros((2, 12), np.float32)
     share[1, 3], share[1, 4] = 0.75, 0.25
-    mask = pointer_distribution(1, share, 3, 4)
+    mask = pointer_distribution(1, share)
     assert mask is not None and mask[3] == pytest.approx(0.75) and mask.sum() == pytest.approx(1)
-    assert pointer_distribution(0, share, 3, 4) is None
-    blob = pointer_distribution((625.0, 500.0), share, 3, 4)
-    assert blob is not None and blob.argmax() == 1 * 4 + 2
+    assert pointer_distribution(0, share) is None
 
 
 def test_dense_targets_follow_the_segmentation() -> None:
@@ -112,10 +111,12 @@ def test_the_end_of_a_trace_counts_more_wherever_it_is_written() -> None:
         '<think>\n[Referring] [it]: [(1, 2, 0.500)]\n[Referring] [the place]: [(8, 9, 0.700)]\n</think>\n'
         '<answer>[(1, 2, 0.500), (4, 5, 0.600), (8, 9, 0.700)]</answer>'
     )
-    example = encode(TOKENIZER, NUMBERS, TextPair('?', text))
+    example = encode(TOKENIZER, NUMBERS, TextPair('?', text, relation='the place'))
     tokens = [TOKENIZER.decode([i]) for i in example.ids[example.start :]]
-    heavy = [t for t, weight in zip(tokens, example.emphasis, strict=True) if weight > 1]
+    heavy = [t for t, weight in zip(tokens, example.emphasis, strict=True) if weight == END]
     assert heavy == ['8', '9', '8', '9']
+    words = [t for t, weight in zip(tokens, example.emphasis, strict=True) if weight == RELATION]
+    assert words == ['the', ' place']
     assert sum(point == (8, 9) for _, point in example.spots) == 2 * 2 * END
     single = encode(TOKENIZER, NUMBERS, TextPair('?', '<answer>[(8, 9, 0.700)]</answer>'))
     assert set(single.emphasis) == {1.0}
