@@ -10,6 +10,7 @@ request and not from the message that it leads to.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -143,9 +144,11 @@ def ready(cell, task):
         cell.start_planner()
     assert cell.follow.wait_for_server(60.0)
 
+    patience = itertools.accumulate(itertools.repeat(2.0))  # a killed node takes goals to its grave
+
     def plans():
         goal = send(cell, task, plan_only=True)
-        return goal.ends(20.0) and goal.response.result.error_code == ErrorCode.NONE
+        return goal.ends(next(patience)) and goal.response.result.error_code == ErrorCode.NONE
     wait_for(plans, 120.0, 'a plan')
     return cell
 
