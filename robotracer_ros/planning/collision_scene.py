@@ -97,7 +97,7 @@ class CollisionScene:
         Args:
             rules: Margins.
             opening: Of the jaws, metres.
-            touching: The hand is about to touch or release the object: contact margins for hand and
+            touching: The hand is about to touch or release the object: contact margins for jaws and
                 carried object, jaws may touch the object, the carried object may touch the support.
             object_box: The object where it stands, when it is an obstacle (``touching``: the jaws
                 may touch it).
@@ -108,13 +108,15 @@ class CollisionScene:
         pairs: list[tuple[int | str, int | str, float]] = [
             (a, b, rules.own) for a, b in r.self_pairs
         ]
-        hand = set(r.hand)
+        hand, jaws = set(r.hand), set(r.jaw)
 
         def against(name: str, links: Iterable[int], near: Callable[[int], float]) -> None:
             pairs.extend((i, name, near(i)) for i in links)
 
         def margin_of(i: int) -> float:
-            return rules.contact if touching and i in hand else rules.margin
+            # Only the jaws go right up to what stands around the object. The edge of a thing is seen
+            # to a pixel, and its outermost voxel may be missing: the housing keeps the arm's margin.
+            return rules.contact if touching and i in jaws else rules.margin
 
         if self.tree is not None:
             bodies.append(Body('obstacles', self.tree, np.eye(4)))

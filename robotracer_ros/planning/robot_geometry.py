@@ -78,15 +78,15 @@ class RobotGeometry:
         self.world_from_base: Matrix = invert(arm.base_from_world)
 
     def slimmed(self, amount: float) -> pin.GeometryModel:
-        """Return the geometry with the hand's boxes this much (m) thinner on all four sides.
+        """Return the geometry with the jaws' boxes this much (m) thinner on all four sides.
 
-        A voxel reaches on average half its edge beyond the surface in it. Where the hand goes close
-        to things on purpose, part of that is given back. The finger tips keep their height.
+        A voxel reaches on average half its edge beyond the surface in it. Where the jaws go close to
+        things on purpose, part of that is given back. The finger tips keep their height.
         """
         key = round(amount, 6)
         if key not in self._slim:
             geom = self.geom.copy()
-            for i in self.hand:
+            for i in self.jaw:
                 o = geom.geometryObjects[i]
                 if isinstance(o.geometry, coal.Box):
                     half = np.asarray(o.geometry.halfSide)

@@ -108,6 +108,24 @@ def test_carried_object_collides_where_the_hand_does_not(robot, planner):
     assert not free and hits
 
 
+def test_while_touching_only_the_jaws_go_closer_than_the_margin(robot, planner):
+    """3 mm beside a finger is no hit while gripping, 8 mm beside the housing is; in the air both are."""
+    q = low(planner, 0.1)
+    finger, housing = [0.515, 0.105, 0.105], [0.455, 0.145, 0.225]
+    for voxel, touching, expected in (
+        (finger, True, False),
+        (finger, False, True),
+        (housing, True, True),
+        (housing, False, True),
+    ):
+        s = CollisionScene(robot, np.array([voxel]), VOXEL, float('nan'))
+        checker = s.checker(RULES, 0.09, touching=touching)
+        assert checker.hit(q) is expected, (voxel, touching)
+        if expected:
+            contact = checker.contact(q)
+            assert contact is not None and RULES.contact < contact.distance < RULES.margin
+
+
 def test_touching_allows_hand_and_object_but_not_arm_and_object(robot, planner):
     tcp = planner.arm.tcp(planner.config.home)
     held = Body('object', box((0.05, 0.05, 0.05)), tcp)
