@@ -30,6 +30,8 @@ INNER_SHARE = 0.25
 BEARING_SHARE = 0.4
 #: edge of the cells that a footprint is looked at in, metres
 CELL = 0.005
+#: points of a surface lie at most this far apart where it was seen, metres: a pixel along the table
+GAP = 0.012
 #: things go on behind what hides them up to this far from what was seen of them, metres
 AROUND = 0.06
 #: every how many points of the table are enough for its outline
@@ -82,8 +84,7 @@ class Ground:
         """Return the seen points (N, 2) at the bottom's height, within the footprint grown by some metres."""
         local = (self.points - box.pose[:3, 3]) @ box.pose[:3, :3]
         near = np.all(np.abs(local[:, :2]) <= box.extents[:2] / 2 + grown, axis=1)
-        level = (self.points[:, 2] > bottom - BELOW) & (self.points[:, 2] < bottom + ABOVE)
-        return self.points[near & level][:, :2]
+        return self.points[near & self._level(self.points[:, 2], bottom)][:, :2]
 
     def _cells(self, box: OrientedBox, bottom: float, outline: Matrix) -> Matrix:
         """Return the middles (N, 2) of the footprint's cells that bear: seen to, or hidden within the
@@ -100,11 +101,33 @@ class Ground:
         flat = (np.stack([i, j], axis=-1) + 0.5) / n * 2 * half - half
         middles = flat @ box.pose[:2, :2].T + box.pose[:2, 3]
         unknown = ~np.isfinite(highest)
-        unknown[unknown] = inside(middles[unknown], outline)
-        bears = (highest > bottom - BELOW) & (highest < bottom + ABOVE)
+        # Cells are finer than the image: one without a point is hidden only when nothing beside it
+        # was seen to lie deeper.
+        unknown[unknown] = inside(middles[unknown], outline) & ~self._beside(
+            local, self._level(self.points[:, 2], bottom), half, flat[unknown]
+        )
+        bears = self._level(highest, bottom)
         if bears.sum() < BEARING_SHARE * np.isfinite(highest).sum():
             return np.zeros((0, 2))
         return np.asarray(middles[bears | unknown])
+
+    @staticmethod
+    def _level(z: Matrix, bottom: float) -> NDArray[np.bool_]:
+        """Tell which heights are those of a surface that bears at a height."""
+        return np.asarray((z > bottom - BELOW) & (z < bottom + ABOVE))
+
+    @staticmethod
+    def _beside(
+        local: Matrix, level: NDArray[np.bool_], half: Matrix, cells: Matrix
+    ) -> NDArray[np.bool_]:
+        """Tell which cells (N, 2) lie nearest to a point (M, 3) that does not bear, within the gap
+        between two points; all in the footprint's frame.
+        """
+        around = np.all(np.abs(local[:, :2]) <= half + GAP, axis=1)
+        if not around.any() or len(cells) == 0:
+            return np.zeros(len(cells), dtype=bool)
+        off = np.linalg.norm(cells[:, None] - local[around, :2], axis=2)
+        return np.asarray((off.min(axis=1) <= GAP) & ~level[around][off.argmin(axis=1)])
 
 
 def ground_of(scene: PlanningScene, place: Matrix, radius: float = 0.30) -> Ground:

@@ -79,6 +79,18 @@ def test_a_rim_bears_what_is_wider_and_not_what_falls_into_it():
     assert ground.reach(standing(0.5, 0.0, 0.09, (0.035, 0.035, 0.05))) < 0
 
 
+def test_a_ledge_does_not_reach_over_to_the_next_top_between_two_rows_of_points():
+    """The table in front of a low thing is seen in rows 1 cm apart; another thing as low is near."""
+    ledge = patch((0.45, 0.50), (-0.04, 0.04), 0.022)
+    other = patch((0.57, 0.60), (-0.10, 0.10), 0.022)
+    rows = TABLE[(TABLE[:, 0] > 0.502) & (TABLE[:, 0] < 0.565)]
+    rows = rows[np.isclose((rows[:, 0] * 1000).round() % 12, rows[0, 0] * 1000 % 12, atol=0.5)]
+    assert 4 <= len(np.unique(rows[:, 0])) <= 7
+    ground = ground_of(seen(ledge, other, rows), np.array([0.505, 0.0, 0.022]))
+    assert ground.reach(standing(0.505, 0.0, 0.022, (0.05, 0.05, 0.146))) < 0.25 * 0.05
+    assert ground.reach(standing(0.48, 0.0, 0.022, (0.05, 0.05, 0.146))) > 0.25 * 0.05
+
+
 def test_two_tops_with_a_gap_between_them_are_no_place():
     tops = [patch((x - 0.02, x + 0.02), (-0.02, 0.02), 0.05) for x in (0.43, 0.57)]
     between = TABLE[np.abs(TABLE[:, 0] - 0.5) < 0.04]
