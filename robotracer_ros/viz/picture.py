@@ -84,7 +84,7 @@ def save_picture(
             label='trace',
             zorder=5,
         )
-        _frame(axes, cloud[keep], trace)
+        _frame(axes, np.concatenate([cloud[keep], near]))
         axes.view_init(elevation, azimuth)
         axes.set_title(name, fontsize=10)
         if elevation > 80:  # heights cannot be read from above
@@ -94,9 +94,8 @@ def save_picture(
     figure.savefig(path)
 
 
-def _frame(axes: Any, cloud: NDArray[np.floating], trace: NDArray[np.float64]) -> None:
-    """Give all axes the same scale around what matters."""
-    points = np.concatenate([cloud, trace])
+def _frame(axes: Any, points: NDArray[np.floating]) -> None:
+    """Give all axes the same scale around points (N, 3)."""
     low, high = points.min(axis=0), points.max(axis=0)
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])

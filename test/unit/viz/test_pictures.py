@@ -57,6 +57,19 @@ def test_the_picture_is_written_and_not_empty(tmp_path):
     assert pixels.std() > 5
 
 
+def test_the_picture_shows_the_whole_way_of_the_tool(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        'robotracer_ros.viz.picture.Figure.savefig', lambda figure, path: drawn.extend(figure.axes)
+    )
+    flat = np.column_stack([np.random.default_rng(0).uniform(0, 1, (500, 2)), np.zeros(500)])
+    arc = np.column_stack([np.linspace(0.2, 0.8, 30), np.full(30, 0.5), np.linspace(0.1, 0.9, 30)])
+    save_picture(tmp_path / 'a.png', flat, np.zeros((500, 3), np.uint8), arc[:3], None, arc)
+    assert len(drawn) == 2
+    for axes in drawn:
+        assert axes.get_zlim()[0] <= 0.0 and axes.get_zlim()[1] >= 0.9
+
+
 def test_the_animation_has_its_frames(tmp_path):
     frames = [np.full((240, 320, 3), 40 * i, np.uint8) for i in range(5)]
     save_animation(tmp_path / 'a.gif', frames, fps=10, width=160)
