@@ -110,10 +110,11 @@ def interface_table(timeout_s: float = 60.0) -> str:
     composition = Composition(
         bringup({'sim': 'true', 'viewer': 'true'}), output=lambda node, line: None
     )
-    rclpy.init()
+    context = rclpy.Context()
+    rclpy.init(context=context)
     try:
         composition.start()
-        probe = rclpy.create_node('documentation')
+        probe = rclpy.create_node('documentation', context=context)
         _wait_for_nodes(probe, timeout_s)
         tables = [
             _table(probe, 'Topics', 'topic', _topics),
@@ -123,7 +124,7 @@ def interface_table(timeout_s: float = 60.0) -> str:
         probe.destroy_node()
     finally:
         composition.stop()
-        rclpy.try_shutdown()
+        rclpy.try_shutdown(context=context)
     return '\n'.join(tables)
 
 
