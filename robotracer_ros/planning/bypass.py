@@ -20,6 +20,8 @@ Matrix = NDArray[np.float64]
 #: sampling searches per plan: one that fails takes its whole time, and the next ones are no
 #: likelier to succeed
 MAX_DETOURS = 6
+#: shares of the corner radius that are tried on a detour
+ROUNDINGS = (1.0, 0.4, 0.1)
 
 
 class Bypass:

@@ -27,6 +27,8 @@ from robotracer_ros.planning.segments import Stroke, polyline
 
 Matrix = NDArray[np.float64]
 
+#: arm branches that are tried per grasp or orientation
+BRANCHES = 4
 #: corners of a joint path are rounded within this distance, rad
 JOINT_CORNER = 0.20
 

@@ -17,10 +17,11 @@ from robotracer_ros.errors import (
 )
 from robotracer_ros.geometry.transforms import make_transform, rotation_about
 from robotracer_ros.planning.base import Phase
-from robotracer_ros.planning.bypass import Bypass
+from robotracer_ros.planning.bypass import ROUNDINGS, Bypass
 from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.correct import CorrectedTrace
 from robotracer_ros.planning.follow import (
+    BRANCHES,
     Solved,
     Tools,
     demand_free,
@@ -32,11 +33,6 @@ from robotracer_ros.planning.follow import (
 from robotracer_ros.planning.segments import Stroke, carry_stroke, with_turn
 
 Matrix = NDArray[np.float64]
-
-#: arm branches that are tried per orientation
-BRANCHES = 4
-#: shares of the corner radius that are tried on a detour
-ROUNDINGS = (1.0, 0.4, 0.1)
 
 
 def orientation(tools: Tools, start: Matrix) -> Matrix:

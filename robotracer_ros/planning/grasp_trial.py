@@ -17,11 +17,12 @@ from robotracer_ros.errors import (
 )
 from robotracer_ros.geometry.transforms import invert
 from robotracer_ros.planning.base import Grip, Phase
-from robotracer_ros.planning.bypass import Bypass
+from robotracer_ros.planning.bypass import ROUNDINGS, Bypass
 from robotracer_ros.planning.checker import Checker
 from robotracer_ros.planning.errand import Errand
 from robotracer_ros.planning.failures import Failures
 from robotracer_ros.planning.follow import (
+    BRANCHES,
     Solved,
     collision_error,
     demand_free,
@@ -43,10 +44,6 @@ from robotracer_ros.planning.solids import Body
 
 Matrix = NDArray[np.float64]
 
-#: arm branches that are tried per grasp
-BRANCHES = 4
-#: shares of the corner radius that are tried on a detour
-ROUNDINGS = (1.0, 0.4, 0.1)
 #: shares of ``release_extra_m`` that the jaws are opened by at the place
 RELEASES = (1.0, 0.5, 0.25)
 

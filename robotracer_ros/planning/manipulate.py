@@ -18,15 +18,11 @@ from robotracer_ros.errors import (
     PlanningTimeoutError,
 )
 from robotracer_ros.planning.base import Phase
-from robotracer_ros.planning.checker import Rules
-from robotracer_ros.planning.collision_scene import CollisionScene
-from robotracer_ros.planning.correct import CorrectedTrace
 from robotracer_ros.planning.errand import Errand
 from robotracer_ros.planning.failures import Failures
-from robotracer_ros.planning.follow import Tools, explained
+from robotracer_ros.planning.follow import explained
 from robotracer_ros.planning.grasp_pose import GraspPose
 from robotracer_ros.planning.grasp_trial import GraspTrial, Solution
-from robotracer_ros.scene.base import ObjectSegment
 
 Matrix = NDArray[np.float64]
 
@@ -38,26 +34,13 @@ class Manipulation:
     """One search for a pick and place.
 
     Args:
-        tools: Robot, parameters, clocks.
-        space: Obstacles and support.
-        rules: Margins.
-        trace: Corrected trace.
-        segment: The object where it stands.
-        start: (J,) where the arm is.
+        errand: What is to be moved and whereto.
     """
 
-    def __init__(
-        self,
-        tools: Tools,
-        space: CollisionScene,
-        rules: Rules,
-        trace: CorrectedTrace,
-        segment: ObjectSegment,
-        start: Matrix,
-    ) -> None:
-        self._errand = Errand(tools, space, rules, trace, segment, start)
+    def __init__(self, errand: Errand) -> None:
+        self._errand = errand
         self._failures = Failures()
-        turns = tools.config.planner.yaw_options_deg
+        turns = errand.parameters.yaw_options_deg
         self._turns = [float(np.deg2rad(a)) for a in turns]
 
     @property

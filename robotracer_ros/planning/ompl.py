@@ -33,6 +33,7 @@ from robotracer_ros.planning.checker import Rules
 from robotracer_ros.planning.collision_scene import CollisionScene
 from robotracer_ros.planning.config import RobotConfig
 from robotracer_ros.planning.correct import CorrectedTrace, Envelope, correct, sensor_point
+from robotracer_ros.planning.errand import Errand
 from robotracer_ros.planning.follow import Solved, Tools
 from robotracer_ros.planning.grasp_pose import GraspPose
 from robotracer_ros.planning.grasp_trial import Solution
@@ -236,7 +237,7 @@ class OmplPlanner(Planner):
             assert scene.moved is not None
             moved = scene.moved
             search, solution, trace = self._manipulate(
-                lambda t: Manipulation(tools, space, rules, t, moved, start),
+                lambda t: Manipulation(Errand(tools, space, rules, t, moved, start)),
                 trace,
                 scene,
                 grasps,

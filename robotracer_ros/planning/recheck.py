@@ -29,9 +29,8 @@ HISTORY_S = 0.4
 HISTORY_STEP_S = 0.08
 #: points this close (m) to the robot or the object are theirs
 OWN_MARGIN = 0.035
-#: what counts as seen: depth difference (m at 1 m) that neighbouring pixels of one surface may have,
-#: which leaves out what flies between two, and points in a voxel, against noise
-STEADY, MIN_POINTS = 0.02, 3
+#: points in a voxel that count as seen, against noise
+MIN_POINTS = 3
 #: motions that touch nothing: they keep clear of everything that is seen. The others go near things
 #: on purpose, which the planner has judged; they keep clear of what has come since.
 FREE = (Phase.REACH, Phase.CARRY)
@@ -125,7 +124,7 @@ def remaining_clearance(
         base_from_camera: The image.
     """
     plan = watched.plan
-    cloud = cloud_in_base(depth, camera, base_from_camera)[steady_pixels(depth, STEADY)]
+    cloud = cloud_in_base(depth, camera, base_from_camera)[steady_pixels(depth)]
     # Not filled downwards: what the arm hides must not become a pillar under it.
     centres = occupied_voxels(
         cloud,

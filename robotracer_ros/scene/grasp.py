@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.transforms import make_transform, rotation_about
 from robotracer_ros.scene.base import ObjectSegment, PlanningScene
+from robotracer_ros.scene.cloud import within
 from robotracer_ros.scene.footprint import area_of, hull_of, inside, thin
 
 Matrix = NDArray[np.float64]
@@ -507,8 +508,5 @@ def _hits_itself(grasp: Grasp, gripper: Gripper, points: Matrix, palm_gap: float
     # Noise lets single points stray into a finger.
     pressed = np.zeros(len(local), bool)
     for centre, half in zip(centres, halves - 0.0015, strict=True):
-        inside_box = np.abs(local[:, 0] - centre[0]) < half[0]
-        inside_box &= np.abs(local[:, 1] - centre[1]) < half[1]
-        inside_box &= np.abs(local[:, 2] - centre[2]) < half[2]
-        pressed |= inside_box
+        pressed |= within(local, centre - half, centre + half)
     return int(pressed.sum()) > max(3, len(points) // 200)
