@@ -125,20 +125,20 @@ def image_loss(
             scores, total = out.pointers[-1]
             log_p = scores.flatten(0, 1)[rows] - total.flatten()[rows][:, None]
             loss = loss - 0.3 * config.pointer_weight * (target * log_p).sum(1).mean()
-    if len(batch.spot_rows) and None not in (out.spots, out.numbers, out.steps):
-        assert out.spots is not None and out.numbers is not None and out.steps is not None
+    read = out.readings
+    if len(batch.spot_rows) and read is not None:
         rows, target = batch.spot_rows.to(device), batch.spot_target.to(device)
-        log_p = out.spots.flatten(0, 1)[rows].float().log_softmax(-1)
+        log_p = read.spot.flatten(0, 1)[rows].float().log_softmax(-1)
         loss = loss - config.spot_weight * (target * log_p).sum(1).mean()
-        place = out.numbers.flatten(0, 1)[rows][:, :2].detach()
+        place = read.values.flatten(0, 1)[rows][:, :2].detach()
         centres = model.model.centres()
         figures['spot'] = float((place - target @ centres).abs().mean())
-        stepped = (out.steps.flatten(0, 1)[rows] - target @ centres).abs().mean()
+        stepped = (read.step.flatten(0, 1)[rows] - target @ centres).abs().mean()
         loss = loss + config.step_weight * stepped
         figures['step'] = float(stepped.detach())
-    if len(batch.number_rows) and out.numbers is not None:
+    if len(batch.number_rows) and read is not None:
         rows, numbers = batch.number_rows.to(device), batch.numbers.to(device)
-        off = (out.numbers.flatten(0, 1)[rows][:, 2] - numbers).abs().mean()
+        off = (read.values.flatten(0, 1)[rows][:, 2] - numbers).abs().mean()
         loss = loss + config.number_weight * off
         figures['number'] = float(off.detach())
     error = out.log_scale[0] - item.log_scale

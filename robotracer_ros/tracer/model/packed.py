@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
-from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
+from robotracer_ros.tracer.model.modeling import Readings, RoboTracerForConditionalGeneration
 
 
 @dataclass
@@ -32,18 +32,14 @@ class PackedOutput:
         pointers: Per supervised (layer, head): (B, Q * T, P) logits over the visual tokens and (B,
             Q * T) log of the
             whole softmax denominator.
-        steps: (B, Q * T, 2) u and v of the place a step away from the thing looked at, in 0..1.
-        spots: (B, Q * T, P) logits of where in the picture each state looks.
-        numbers: (B, Q * T, 3) u and v of that place and the expected next number, in 0..1.
+        readings: What the readers say at the Q * T states of the text; None without readers.
     """
 
     visual: Tensor
     log_scale: Tensor
     hidden: Tensor | None
     pointers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    steps: Tensor | None = None
-    spots: Tensor | None = None
-    numbers: Tensor | None = None
+    readings: Readings | None = None
 
 
 def packed_forward(
@@ -135,9 +131,8 @@ def packed_forward(
     if text is not None:
         hidden = lm.norm(text).view(b, q_n * t, d)
         if config.dense_kinds:
-            hidden, scores, out.steps, out.spots, out.numbers = model.model.read(
-                hidden, *model.model.views(visual, pixel_values)
-            )
+            out.readings = model.model.read(hidden, *model.model.views(visual, pixel_values))
+            hidden, scores = out.readings.hidden, out.readings.pointer
             out.pointers.append((scores, scores.logsumexp(-1)))
         out.hidden = hidden.view(b, q_n, t, d)
     return out
