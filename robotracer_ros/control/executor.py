@@ -141,6 +141,12 @@ class PlanExecutor:
         after = bisect.bisect_right(visited, now_s, key=lambda v: v[0])
         if after == 0:
             return visited[0][1:] if visited else (0, 0.0)
+        if after < len(visited):
+            later, later_step, later_time_s = visited[after]
+            into = now_s - (later - later_time_s)
+            if later_step != visited[after - 1][1] and into >= 0.0 < later_time_s:
+                # The first remembered moment of a motion may come well after its beginning.
+                return later_step, into
         when, step, time_s = visited[after - 1]
         motion = self.plan.steps[step]
         if not isinstance(motion, Motion):

@@ -199,3 +199,13 @@ def test_where_the_arm_was_is_known_between_remembered_moments(robot, controller
     assert executor.position_at(10.1) == (moving, pytest.approx(0.1))
     assert executor.position_at(10.45) == (moving, pytest.approx(0.45))
     assert executor.position_at(99.0) == (moving, pytest.approx(end))
+
+
+def test_a_motion_has_begun_before_its_first_remembered_moment(robot, controller, plan):
+    """An image between the last moment of one step and the first of the next may show the next one."""
+    executor = PlanExecutor(controller, robot, plan)
+    moving = next(i for i, s in enumerate(plan.steps) if isinstance(s, Motion))
+    executor._visited.extend([(10.0, moving - 1, 0.0), (10.5, moving, 0.3)])
+    assert executor.position_at(10.1) == (moving - 1, 0.0)
+    assert executor.position_at(10.4) == (moving, pytest.approx(0.2))
+    assert executor.position_at(10.5) == (moving, pytest.approx(0.3))
