@@ -280,6 +280,8 @@ class StreamedMotion(Execution):
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._cancelled = False
+        #: a stop was asked for, and its message waits until it is known where the arm is
+        self._stop_due = False
         self._sent = -np.inf
         self._seen_ns = -1
         self._last = -np.inf
@@ -308,7 +310,7 @@ class StreamedMotion(Execution):
     def cancel(self) -> None:
         """Send the brake now; :meth:`wait` tells when the robot rests."""
         with self._lock:
-            if self._ended.is_set() or self._stream.stopping:
+            if self._ended.is_set() or self._stop_due or self._stream.stopping:
                 return
             self._cancelled = True
             self._stop()
@@ -370,6 +372,9 @@ class StreamedMotion(Execution):
                     self._stop()
                 # Nobody tells whether it rests: its newest message does, once that is over.
                 return now >= self._stream.rest_time
+            if self._stop_due:
+                self._stop()
+                return False
             if self._stream.stopping:
                 return self._settle_stopped(state.stamp_ns * 1e-9)
             if self._stream.arrived(now):
@@ -455,6 +460,10 @@ class StreamedMotion(Execution):
         return False
 
     def _stop(self) -> None:
+        # An arm that missed messages brakes by itself; a brake that begins elsewhere would jerk it.
+        self._stop_due = self._astray is not None
+        if self._stop_due:
+            return
         now = self._port.now_s()
         # An arm that brakes already needs no message; if it did not hear that one, another would not fit.
         needless = self._stream.braking(now)
