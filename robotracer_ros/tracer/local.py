@@ -8,6 +8,7 @@ Any RoboTracer checkpoint folder, the shipped tiny one by default.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,6 @@ from robotracer_ros.tracer.prompts import measure_prompt, refer_prompt, trace_pr
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from robotracer_ros.tracer.model.decode import Decoded
     from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 
 SHIPPED = Path(__file__).parent / 'checkpoints'
@@ -67,6 +67,25 @@ def find_checkpoint(checkpoint: str | Path) -> Path:
             f'code from it, so only {_WEIGHTS} is read'
         )
     raise CheckpointError(f"checkpoint '{folder}' has no {_WEIGHTS}")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the model wrote to one prompt.
+
+    Attributes:
+        text: As written.
+        ended: Whether the model ended it, or the limit of tokens did.
+        scale: Decoded metric scale, metres.
+        read_tokens: Tokens of the prompt, those of the image included.
+        written_tokens: Tokens of the text.
+    """
+
+    text: str
+    ended: bool
+    scale: float
+    read_tokens: int
+    written_tokens: int
 
 
 class LocalTracer(Tracer):
@@ -162,7 +181,7 @@ class LocalTracer(Tracer):
         """Answer with a trace, after reasoning steps when the tracer was made so."""
         start = time.monotonic()
         question = check_instruction(instruction)
-        text, decoded = self._ask(
+        text, scale = self._ask(
             observation,
             trace_prompt(question, kind=kind, reasoning=self._reasoning),
             'trace',
@@ -175,7 +194,7 @@ class LocalTracer(Tracer):
             kind,
             self.model_name,
             time.monotonic() - start,
-            decoded.scale,
+            scale,
         )
 
     def refer(
@@ -196,10 +215,20 @@ class LocalTracer(Tracer):
         )
         return length_from_answer(text, self.model_name, time.monotonic() - start)
 
-    def _ask(
-        self, observation: Observation, prompt: str, what: str, budget: Budget | None
-    ) -> tuple[str, Decoded]:
-        """Return the text of one answer and what came with it."""
+    def ask(
+        self,
+        observation: Observation,
+        prompt: str,
+        *,
+        max_tokens: int = _MAX_NEW['trace'],
+        budget: Budget | None = None,
+    ) -> Written:
+        """Let the model read a prompt as it is, and return what it writes; for servers.
+
+        Raises:
+            TracerBackendError: nothing is loaded, or the device failed.
+            TracerCancelledError, TracerTimeoutError: by the budget.
+        """
         if self._model is None or self._tokenizer is None:
             raise TracerBackendError(f'{self.model_name} is not loaded')
         from robotracer_ros.tracer.model.decode import greedy, question_ids
@@ -215,20 +244,27 @@ class LocalTracer(Tracer):
             width=grid.image_width,
             height=grid.image_height,
         )
+        question = question_ids(self._tokenizer, prompt)
         try:
-            decoded = greedy(
-                model,
-                pixels,
-                [question_ids(self._tokenizer, prompt)],
-                _MAX_NEW[what],
-                (budget or Budget()).check,
-            )
+            decoded = greedy(model, pixels, [question], max_tokens, (budget or Budget()).check)
         except RuntimeError as error:  # torch: out of memory, device lost
             raise TracerBackendError(f'{self.model_name} failed: {error}') from error
-        text = str(self._tokenizer.decode(decoded.tokens[0]))
-        if not decoded.ended[0]:
+        return Written(
+            str(self._tokenizer.decode(decoded.tokens[0])),
+            decoded.ended[0],
+            decoded.scale,
+            model.config.visual_tokens + 1 + len(question),
+            len(decoded.tokens[0]),
+        )
+
+    def _ask(
+        self, observation: Observation, prompt: str, what: str, budget: Budget | None
+    ) -> tuple[str, float]:
+        """Return the text of one whole answer and the decoded scale."""
+        written = self.ask(observation, prompt, max_tokens=_MAX_NEW[what], budget=budget)
+        if not written.ended:
             raise TraceParseError(
-                f"the answer did not end within {_MAX_NEW[what]} tokens; it reads '{text[:200]}'",
-                raw_text=text,
+                f"the answer did not end within {_MAX_NEW[what]} tokens; it reads '{written.text[:200]}'",
+                raw_text=written.text,
             )
-        return text, decoded
+        return written.text, written.scale
