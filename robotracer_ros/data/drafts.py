@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.data import regions
-from robotracer_ros.data.facts import Fact, SceneFacts
+from robotracer_ros.data.facts import ELSEWHERE, MIN_TRAVEL, Fact, SceneFacts
 from robotracer_ros.data.heights import footprint_cells, highest_under
-from robotracer_ros.data.paths import LIFT, Carry, carry_around, carry_beside, in_workspace, leg
+from robotracer_ros.data.paths import LIFT, Carry, carry_around, carry_beside, leg
 from robotracer_ros.data.program import Expression, Filter, Ordinal, Side, evaluate
 from robotracer_ros.data.regions import DIRECTIONS, Goal
 from robotracer_ros.data.split import Split, is_held_out, shuffled, weighted
@@ -22,8 +22,6 @@ from robotracer_ros.data.wording import length_in_words
 
 Array = NDArray[np.float64]
 
-#: how far an object travels over the table at least, metres
-MIN_TRAVEL = 0.06
 #: an object this close (m) to a region counts as being there already: nobody would ask for it
 ALREADY_THERE = 0.03
 #: height of a hovering object's bottom over its target (the middle of the paper's 1 to 5 cm)
@@ -81,7 +79,7 @@ def movable(facts: SceneFacts) -> list[Fact]:
     found = []
     for o in facts.objects:
         if not (
-            o.object.graspable and o.visible and not o.loaded and in_workspace(np.array([o.x, o.y]))
+            o.object.graspable and o.visible and not o.loaded and facts.reachable(np.array([o.x, o.y]))
         ):
             continue
         e = o.object.extents
@@ -91,6 +89,7 @@ def movable(facts: SceneFacts) -> list[Fact]:
             facts.heights.without(*left_out),
             np.array([[o.x, o.y]]),
             footprint_cells((e[0] / 2, e[1] / 2), yaw, 0.015),
+            facts.heights.origin,
         )[0]
         if around < o.top - 0.02:
             found.append(o)
@@ -119,11 +118,12 @@ def draft(
     raise ValueError(f"primitive '{primitive}' is unknown: must be M1, M2, M3, M4, M5 or hover")
 
 
-def _far_enough(moved: Fact, goal: Goal) -> bool:
+def _far_enough(facts: SceneFacts, moved: Fact, goal: Goal) -> bool:
     """Tell whether a goal is worth moving for: some way off, and nobody would call it reached already."""
     start = np.array([moved.x, moved.y, moved.bottom])
     wide = GoalRegion(goal.region.pose, goal.region.extents + 2 * ALREADY_THERE)
-    return bool(np.hypot(*(goal.point - start)[:2]) >= MIN_TRAVEL) and not wide.contains(start)
+    travel = float(np.hypot(*(goal.point - start)[:2]))
+    return travel >= facts.least_travel(moved) and not wide.contains(start)
 
 
 def _find_goal(
@@ -137,11 +137,11 @@ def _find_goal(
         # Otherwise held-out combinations would hardly be found.
         others = [o for o in others if is_held_out(relation, o.kind)] or others
     if relation == 'between':
-        standing = [o for o in others if o.on < 0]
+        standing = [o for o in others if o.on_table]
         pairs = [(a, b) for i, a in enumerate(standing) for b in standing[i + 1 :]]
         for a, b in shuffled(rng, pairs)[:4]:
             middle = regions.goal_between(facts, moved, a, b)
-            if middle is not None and _far_enough(moved, middle):
+            if middle is not None and _far_enough(facts, moved, middle):
                 ordered = (a, b) if a.right < b.right or rng.random() < 0.3 else (b, a)
                 return middle, ordered, None
         return None
@@ -150,11 +150,11 @@ def _find_goal(
         distance = None
         goal: Goal | None = None
         if relation in ('on', 'in', 'stack'):
-            takes = o.support and (relation == 'on' or o.kind in STACKABLE)
+            takes = o.support and (relation == 'on' or facts.stackable(reference))
             suits = o.container if relation == 'in' else takes
             if suits and moved.on != reference.index and reference.on != moved.index:
                 goal = regions.goal_on(facts, moved, reference)
-        elif reference.on < 0 and (relation in DIRECTIONS or not o.fixed):
+        elif reference.on_table and (relation in DIRECTIONS or not o.fixed):
             if relation == 'near':
                 goal = regions.goal_near(facts, moved, reference)
             else:
@@ -165,13 +165,9 @@ def _find_goal(
                 goal = regions.goal_beside(
                     facts, moved, reference, relation, distance[0] if distance else None
                 )
-        if goal is not None and _far_enough(moved, goal):
+        if goal is not None and _far_enough(facts, moved, goal):
             return goal, (reference,), distance
     return None
-
-
-#: kinds that things are stacked on, rather than served on
-STACKABLE = ('box', 'block', 'book', 'sponge')
 
 
 def _place(facts: SceneFacts, moved: Fact, rng: np.random.Generator, split: Split) -> Draft | None:
@@ -206,7 +202,7 @@ def _shift(facts: SceneFacts, moved: Fact, rng: np.random.Generator) -> Draft | 
         if distance is None:
             continue
         goal = regions.goal_shift(facts, moved, relation, distance[0])
-        if goal is None or not _far_enough(moved, goal):
+        if goal is None or not _far_enough(facts, moved, goal):
             continue
         path = carry_around(facts, moved, goal.point)
         if path is not None:
@@ -244,7 +240,7 @@ def _bypass(
             or via in base.references
             or via.index == base.goal.support
             or not via.visible
-            or via.on >= 0
+            or not via.on_table
         ):
             continue
         rare = is_held_out('bypass', via.kind)
@@ -328,7 +324,8 @@ def _hover_targets(
         and o is not moved
         and not o.object.fixed
         and o.index != moved.on
-        and in_workspace(np.array([o.x, o.y]))
+        and o.on != ELSEWHERE
+        and facts.reachable(np.array([o.x, o.y]))
         and (split == 'composition' or not is_held_out('hover', o.kind))
     ]
     kinds = [

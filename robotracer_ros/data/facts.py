@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,15 @@ MIN_VISIBLE_AREA, MIN_VISIBLE_SHARE = 5e-4, 0.45
 SIGHT_TOLERANCE = 0.02
 #: a placed thing rests on a surface when its bottom is this close to it, metres
 REST_TOLERANCE = 0.015
+#: how far an object travels over the table at least, metres
+MIN_TRAVEL = 0.06
+#: values of ``Fact.on`` that are not an index: on the surface that the facts are about, on another one
+ON_TABLE, ELSEWHERE = -1, -2
+#: kinds that things are stacked on, rather than served on
+STACKABLE = ('box', 'block', 'book', 'sponge')
+#: kinds whose box says what a person would call length and width, and kinds that have a diameter
+_LONG_KINDS = ('box', 'block', 'sponge', 'tray', 'basket', 'book')
+_ROUND_KINDS = ('can', 'jar', 'candle', 'ball', 'bowl', 'cup', 'plate', 'bottle')
 
 
 @dataclass(frozen=True)
@@ -46,9 +56,10 @@ class Fact:
         visible: Enough of it can be seen to be spoken of.
         surface: (3,) the visible surface point at the mask's centroid; NaN when not visible.
         uvd: The same as (u, v, d) in the scene's camera, u and v rounded to integers and d to millimetres.
-        on: Index of the object that it stands on or in, or -1 for the table.
+        on: Index of the object that it stands on or in, ``ON_TABLE`` or ``ELSEWHERE``.
         loaded: Something stands on or in it.
         accents: Colour words of parts that are not of the object's own colour, e.g. of a flower.
+        landmark: Others can be described by where they are relative to it.
     """
 
     index: int
@@ -72,6 +83,12 @@ class Fact:
     on: int
     loaded: bool
     accents: frozenset[str] = frozenset()
+    landmark: bool = True
+
+    @property
+    def on_table(self) -> bool:
+        """It stands on the surface that the facts are about, not on a thing there."""
+        return self.on == ON_TABLE
 
     @property
     def kind(self) -> str:
@@ -97,15 +114,13 @@ class SceneFacts:
         rendering: Its exact image; without one a quick view at low resolution is cast, which lacks the robot.
     """
 
+    #: the depth around a goal's pixel may be this much less than the goal's, metres
+    sight_tolerance = SIGHT_TOLERANCE
+
     def __init__(self, scene: Scene, rendering: Rendering | None = None) -> None:
         self.scene = scene
         self.rendered = rendering is not None
-        quick = quick_view(scene)
-        self.view = (
-            quick
-            if rendering is None
-            else View(scene.camera, rendering.depth, rendering.segmentation, quick.full_area)
-        )
+        self.view = self._look(rendering)
         self.camera: CameraModel = scene.camera
         self.camera_from_world = invert(scene.world_from_camera)
         axes = scene.world_from_camera[:3, :3]
@@ -114,6 +129,12 @@ class SceneFacts:
         across = np.array([self.right[1], -self.right[0]])
         self.front: NDArray[np.float64] = across if across @ axes[:2, 2] < 0 else -across
         self.objects: tuple[Fact, ...] = self._facts()
+
+    def _look(self, rendering: Rendering | None) -> View:
+        quick = quick_view(self.scene)
+        if rendering is None:
+            return quick
+        return View(self.scene.camera, rendering.depth, rendering.segmentation, quick.full_area)
 
     @cached_property
     def heights(self) -> Heights:
@@ -127,6 +148,28 @@ class SceneFacts:
         valid = (d > 0) & np.isfinite(d)
         lengths = d[valid] / self.view.camera.rays()[..., 2][valid]
         return float(lengths.mean())
+
+    def reachable(self, xy: NDArray[np.float64]) -> bool:
+        """Tell whether a thing can be held upright over a point (2,) of the table: here by the arm."""
+        return bool(
+            0.26 <= xy[0] <= 0.76 and abs(xy[1]) <= 0.42 and 0.30 <= np.hypot(xy[0], xy[1]) <= 0.80
+        )
+
+    def placeable(self, moved: Fact, xy: NDArray[np.float64]) -> bool:
+        """Tell whether the middle of a thing can be put down at a point (2,), whatever stands there."""
+        return bool(0.28 <= xy[0] <= 0.74 and abs(xy[1]) <= 0.40 and self.reachable(xy))
+
+    def least_travel(self, moved: Fact) -> float:
+        """Return how far (m) a thing has to go at least to be worth an instruction."""
+        return MIN_TRAVEL
+
+    def stackable(self, support: Fact) -> bool:
+        """Tell whether people stack things on an object, rather than serve them on it."""
+        return support.kind in STACKABLE
+
+    def outline(self, o: Fact) -> Literal['long', 'round', '']:
+        """Tell whether people speak of an object's length and width, of its diameter, or of neither."""
+        return 'long' if o.kind in _LONG_KINDS else 'round' if o.kind in _ROUND_KINDS else ''
 
     def project(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Project world points (..., 3) to (u, v, d) of the scene's camera."""
@@ -162,9 +205,8 @@ class SceneFacts:
             return False
         depth = self.view.depth
         near = depth[row - radius : row + radius + 1, col - radius : col + radius + 1]
-        return bool(
-            near.min() > p[2] - SIGHT_TOLERANCE and abs(depth[row, col] - p[2]) < SIGHT_TOLERANCE
-        )
+        tolerance = self.sight_tolerance
+        return bool(near.min() > p[2] - tolerance and abs(depth[row, col] - p[2]) < tolerance)
 
     def _facts(self) -> tuple[Fact, ...]:
         objects = self.scene.objects
@@ -228,7 +270,7 @@ class SceneFacts:
                 and bottoms[i] > bottoms[j] + 0.002
             ):
                 return j
-        return -1
+        return ON_TABLE
 
     def _surface_point(self, i: int) -> NDArray[np.float64]:
         """Return the visible point (3,) at the centroid of the largest piece of an object's mask."""

@@ -37,23 +37,35 @@ class Heights:
 
     Args:
         scene: The scene; objects outside the grid are clipped to it.
+        origin: (2,) corner of the grid with the least x and y, metres.
+        shape: Cells along x and y.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self._patches = [_rasterise(o) for o in scene.objects]
+    def __init__(
+        self,
+        scene: Scene,
+        origin: NDArray[np.float64] = _ORIGIN,
+        shape: tuple[int, int] = SHAPE,
+    ) -> None:
+        self.origin, self.shape = origin, shape
+        self._patches = [_rasterise(o, origin, shape) for o in scene.objects]
         self._cache: dict[frozenset[int], NDArray[np.float64]] = {}
 
     def without(self, *indices: int) -> NDArray[np.float64]:
-        """Return the height map ``SHAPE`` in metres (0 is the free table) with some objects left out."""
+        """Return the height map (``shape``, metres, 0 is the free table) with some objects left out."""
         key = frozenset(indices)
         if key not in self._cache:
-            grid = np.zeros(SHAPE)
+            grid = self._ground(key)
             for i, p in enumerate(self._patches):
                 if i not in key:
                     view = grid[p.rows, p.cols]
                     np.maximum(view, p.top, out=view)
             self._cache[key] = grid
         return self._cache[key]
+
+    def _ground(self, left_out: frozenset[int]) -> NDArray[np.float64]:
+        """Return a new map without any of the scene's objects."""
+        return np.zeros(self.shape)
 
     def with_height(
         self, base: NDArray[np.float64], index: int, height: float
@@ -66,16 +78,16 @@ class Heights:
         return grid
 
 
-def _rasterise(o: SceneObject) -> _Patch:
+def _rasterise(o: SceneObject, origin: NDArray[np.float64], shape: tuple[int, int]) -> _Patch:
     """Look down on one object, four rays a cell, and keep the highest."""
     half = np.abs((_CORNERS * o.extents[:2]) @ o.pose[:2, :2].T).max(axis=0)
     if abs(o.pose[2, 2]) < 0.999:
         half = np.full(2, float(np.linalg.norm(o.extents)) / 2)
-    lo = np.clip(np.floor((o.pose[:2, 3] - half - _ORIGIN) / CELL).astype(int), 0, SHAPE)
-    hi = np.clip(np.ceil((o.pose[:2, 3] + half - _ORIGIN) / CELL).astype(int), 0, SHAPE)
+    lo = np.clip(np.floor((o.pose[:2, 3] - half - origin) / CELL).astype(int), 0, shape)
+    hi = np.clip(np.ceil((o.pose[:2, 3] + half - origin) / CELL).astype(int), 0, shape)
     nx, ny = int(hi[0] - lo[0]), int(hi[1] - lo[1])
-    xs = _ORIGIN[0] + (lo[0] + (np.arange(2 * nx) + 0.5) / 2) * CELL
-    ys = _ORIGIN[1] + (lo[1] + (np.arange(2 * ny) + 0.5) / 2) * CELL
+    xs = origin[0] + (lo[0] + (np.arange(2 * nx) + 0.5) / 2) * CELL
+    ys = origin[1] + (lo[1] + (np.arange(2 * ny) + 0.5) / 2) * CELL
     gx, gy = np.meshgrid(xs, ys, indexing='ij')
     origins = np.stack([gx.ravel(), gy.ravel(), np.full(gx.size, _ABOVE)], axis=1)
     t = object_entry(o, origins, np.broadcast_to(np.array([0.0, 0.0, -1.0]), origins.shape))
@@ -105,10 +117,13 @@ def footprint_cells(half: tuple[float, float], yaw: float, margin: float) -> NDA
 
 
 def highest_under(
-    grid: NDArray[np.float64], xy: NDArray[np.float64], cells: NDArray[np.int64]
+    grid: NDArray[np.float64],
+    xy: NDArray[np.float64],
+    cells: NDArray[np.int64],
+    origin: NDArray[np.float64] = _ORIGIN,
 ) -> NDArray[np.float64]:
     """Return the highest point (N,) of the map under a footprint centred at each of the positions (N, 2), metres."""
-    index = np.floor((xy - _ORIGIN) / CELL).astype(int)
-    rows = np.clip(index[:, :1] + cells[:, 0], 0, SHAPE[0] - 1)
-    cols = np.clip(index[:, 1:] + cells[:, 1], 0, SHAPE[1] - 1)
+    index = np.floor((xy - origin) / CELL).astype(int)
+    rows = np.clip(index[:, :1] + cells[:, 0], 0, grid.shape[0] - 1)
+    cols = np.clip(index[:, 1:] + cells[:, 1], 0, grid.shape[1] - 1)
     return np.asarray(grid[rows, cols].max(axis=1))

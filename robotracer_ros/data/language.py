@@ -222,7 +222,9 @@ def _relative(
     depth: int,
     clause: bool,
 ) -> Phrase | None:
-    others = [o.index for o in facts.objects if o.visible and o.index not in avoid]
+    others = [
+        o.index for o in facts.objects if o.visible and o.landmark and o.index not in avoid
+    ]
     if not others:
         return None
     filters = _filters(fact, rng)

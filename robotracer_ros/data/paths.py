@@ -125,7 +125,7 @@ def required_bottom(
     e = moved.object.extents
     yaw = float(np.arctan2(moved.object.pose[1, 0], moved.object.pose[0, 0]))
     cells = footprint_cells((float(e[0]) / 2, float(e[1]) / 2), yaw, side)
-    top = highest_under(grid, xy, cells)
+    top = highest_under(grid, xy, cells, facts.heights.origin)
     return np.where(top > 1e-3, top + clearance, 0.0)
 
 
@@ -142,7 +142,7 @@ def carry_around(facts: SceneFacts, moved: Fact, goal: Array) -> Carry | None:
     for offset in (0.10, -0.10, 0.17, -0.17, 0.25, -0.25):
         for share in (0.5, 0.3, 0.7):
             middle = start + share * along + offset * side
-            if not in_workspace(middle):
+            if not facts.reachable(middle):
                 continue
             found = carry(facts, moved, goal, (middle,))
             if found is not None and (best is None or found.length < 0.9 * best.length):
@@ -180,20 +180,13 @@ def carry_beside(
     for points in options:
         # A way that first leads away from the goal, or past it and back, is not what a person means.
         if not all(
-            in_workspace(p) and -0.03 <= (p - start) @ along <= reach + 0.03 for p in points
+            facts.reachable(p) and -0.03 <= (p - start) @ along <= reach + 0.03 for p in points
         ):
             continue
         found = carry(facts, moved, goal, points, (via.index,))
         if found is not None:
             return found
     return None
-
-
-def in_workspace(xy: Array) -> bool:
-    """Tell whether the arm can hold an object upright over a point (2,) of the table."""
-    return bool(
-        0.26 <= xy[0] <= 0.76 and abs(xy[1]) <= 0.42 and 0.30 <= np.hypot(xy[0], xy[1]) <= 0.80
-    )
 
 
 def _tight(s: Array, need: Array) -> Array:

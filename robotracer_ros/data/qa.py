@@ -80,9 +80,6 @@ _CAMERA = (
     _T('the distance from the camera to {o}'),
     _T('how far {o} is from the camera', held_out=True),
 )
-#: kinds whose box says what a person would call length and width
-_LONG_KINDS = ('box', 'block', 'sponge', 'tray', 'basket', 'book')
-_ROUND_KINDS = ('can', 'jar', 'candle', 'ball', 'bowl', 'cup', 'plate', 'bottle')
 
 
 @dataclass(frozen=True)
@@ -200,7 +197,7 @@ def refer_free(
     ]
     for _ in range(3):
         if relation == 'between':
-            standing = [o for o in others if o.on < 0]
+            standing = [o for o in others if o.on_table]
             if len(standing) < 2:
                 return None
             chosen = tuple(shuffled(rng, standing)[:2])
@@ -209,7 +206,7 @@ def refer_free(
             chosen = tuple(shuffled(rng, [o for o in others if o.object.support])[:1])
             goal = regions.goal_on(facts, probe, chosen[0]) if chosen else None
         else:
-            chosen = tuple(shuffled(rng, [o for o in others if o.on < 0])[:1])
+            chosen = tuple(shuffled(rng, [o for o in others if o.on_table])[:1])
             goal = regions.goal_beside(facts, probe, chosen[0], relation) if chosen else None
         if goal is None:
             continue
@@ -261,11 +258,11 @@ def measure(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train')
         templates, metres = _BETWEEN, float(np.linalg.norm(a.object.position - b.object.position))
     elif what == 'camera':
         templates, metres = _CAMERA, a.distance
-    elif what == 'side' and a.kind in _LONG_KINDS:
+    elif what == 'side' and facts.outline(a) == 'long':
         templates, metres = (_LENGTH, sides[1]) if rng.random() < 0.5 else (_WIDTH, sides[0])
         if sides[1] < 1.15 * sides[0]:
             return None
-    elif what == 'side' and a.kind in _ROUND_KINDS:
+    elif what == 'side' and facts.outline(a) == 'round':
         templates, metres = _ACROSS, sides[1]
     else:
         templates, metres = _HEIGHT, a.height

@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from robotracer_ros.data.facts import Fact, SceneFacts
 from robotracer_ros.data.heights import footprint_cells, highest_under
-from robotracer_ros.data.paths import in_workspace
 from robotracer_ros.data.task import GoalRegion
 from robotracer_ros.geometry.transforms import make_transform
 
@@ -230,8 +229,7 @@ def _on_table(
 
 def _free(facts: SceneFacts, moved: Fact, point: Array, support: int) -> bool:
     """Tell whether a thing can be put down at a point (3,): in reach, room for it and the jaws, seen."""
-    x, y = point[:2]
-    if not (0.28 <= x <= 0.74 and abs(y) <= 0.40 and in_workspace(point[:2])):
+    if not facts.placeable(moved, point[:2]):
         return False
     left_out = (moved.index,) if support < 0 else (moved.index, support)
     e = moved.object.extents
@@ -239,7 +237,10 @@ def _free(facts: SceneFacts, moved: Fact, point: Array, support: int) -> bool:
     grid = facts.heights.without(*left_out)
     if (
         highest_under(
-            grid, point[None, :2], footprint_cells((e[0] / 2, e[1] / 2), yaw, PLACE_MARGIN)
+            grid,
+            point[None, :2],
+            footprint_cells((e[0] / 2, e[1] / 2), yaw, PLACE_MARGIN),
+            facts.heights.origin,
         )[0]
         > 1e-3
     ):
