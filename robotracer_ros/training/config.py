@@ -61,13 +61,15 @@ class SftConfig:
             beat two threads by far.
         scenes_per_step: Images per process and step.
         short_questions, long_questions: Questions per image.
-        learning_rate, warmup, weight_decay, clip: AdamW with linear warm-up, then constant.
+        optimizer: ``adamw``, or ``muon`` for the decoder's matrices and AdamW for the rest.
+        learning_rate, warmup, weight_decay, clip: Linear warm-up, then constant.
         decoder_rate_factor: Learning rate of the language model relative to the encoders.
         embedding_rate_factor: Learning rate of the token embeddings relative to the encoders.
         decay_steps: Length of the linear decay to 0; it begins when the file ``DECAY`` appears in
             ``output`` or at ``decay_at``.
         decay_at: Step, or None.
         max_steps: Stop there, or None.
+        average_decay: Of the running average of the weights, which is scored and released.
         pointer_weight, dense_weight, spot_weight, step_weight, number_weight: Weights of the
             auxiliary losses: which thing, what each patch shows, where in the picture, how far from
             the thing, which number comes next.
@@ -94,6 +96,7 @@ class SftConfig:
     scenes_per_step: int = 1
     short_questions: int = 28
     long_questions: int = 10
+    optimizer: str = 'adamw'
     learning_rate: float = 1e-3
     decoder_rate_factor: float = 4.0
     embedding_rate_factor: float = 0.2
@@ -103,6 +106,7 @@ class SftConfig:
     decay_steps: int = 1000
     decay_at: int | None = None
     max_steps: int | None = None
+    average_decay: float = 0.998
     pointer_weight: float = 1.0
     dense_weight: float = 0.3
     spot_weight: float = 0.5

@@ -21,8 +21,8 @@ from robotracer_ros.training.scene_cache import SceneCache
 
 
 def export(run: Path, destination: Path) -> None:
-    """Write the weights of a run in float16 with configuration and tokenizer."""
-    source = run / 'checkpoint'
+    """Write the average weights of a run in float16 with configuration and tokenizer."""
+    source = run / 'average'
     model = RoboTracerForConditionalGeneration.from_pretrained(
         source, dtype=torch.float16, use_safetensors=True
     )

@@ -121,10 +121,14 @@ class SampleStream:
             p for p in self._config.phases if step < p.until or p is self._config.phases[-1]
         )
 
-    def draw(self, step: int, split: Split = 'train') -> ImageBatch:
-        """Return the next image with its questions."""
+    def draw(self, step: int, part: int = 0, split: Split = 'train') -> ImageBatch:
+        """Return the next image with its questions; ``part`` counts the images of a step."""
+        phase = self.phase(step)
+        # The same on every rank: a rank with short questions would wait for one with traces.
+        shared = np.random.default_rng([self._config.seed, step, part])
+        long, simple = shared.random() < phase.long_share, shared.random() < phase.simple_share
         while True:
-            drawn = self._ask(self._next(), self.phase(step), split)
+            drawn = self._ask(self._next(), phase, bool(long), bool(simple), split)
             if drawn is not None:
                 return drawn
 
@@ -160,12 +164,13 @@ class SampleStream:
             scene.world_from_camera if rng.random() >= config.drop_pose else None,
         )
 
-    def _ask(self, i: int, phase: Phase, split: Split) -> ImageBatch | None:
+    def _ask(
+        self, i: int, phase: Phase, long: bool, simple: bool, split: Split
+    ) -> ImageBatch | None:
         rng, config = self._rng, self._config
         scene, image = self._cache.scene(i), self._cache.rendering(i)
         facts = SceneFacts(scene, image)
-        if rng.random() < phase.long_share:
-            simple = bool(rng.random() < phase.simple_share)
+        if long:
             n = config.long_questions
             pairs = [
                 text_pair(s, facts)

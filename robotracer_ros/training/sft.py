@@ -48,6 +48,7 @@ from robotracer_ros.training.initial import (
     focus_text_heads,
     place_code,
 )
+from robotracer_ros.training.optimizer import Optimizer, RunningAverage
 from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
 
@@ -179,27 +180,13 @@ class Run:
         self.tokenizer = build_tokenizer()
         torch.manual_seed(config.seed)
         self.model = make_model(config, self.tokenizer).to(self.device)
-        groups: list[dict[str, Any]] = []
-        parts = {
-            'encoders': 1.0,
-            'decoder': config.decoder_rate_factor,
-            # Every step moves every row of a tied embedding, and Adam moves it by a full step: at the
-            # rate of the decoder the order of the numbers is gone after a hundred steps.
-            'embed': config.embedding_rate_factor,
-        }
-        for part, factor in parts.items():
-            named = [(n, p) for n, p in self.model.named_parameters() if part == _part(n)]
-            for flat in (False, True):
-                chosen = [p for n, p in named if (p.dim() < 2 or 'embed' in n) == flat]
-                weight_decay = 0.0 if flat else config.weight_decay
-                groups.append({'params': chosen, 'weight_decay': weight_decay, 'factor': factor})
-        self.parameters = [p for g in groups for p in g['params']]
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-9
-        )
+        self.optimizer = Optimizer(self.model, config)
+        self.parameters = self.optimizer.parameters
         self.step, self.decay_from, self.seconds = 0, config.decay_at, 0.0
         self.text_begun = False
         self._resume()
+        self.average = RunningAverage(self.model, config.average_decay) if self.rank == 0 else None
+        self._resume_average()
         self.labels = SoftLabels(NumberTokens(self.tokenizer))
         self.train = _cache(config.train_cache, 10_000, config.train_scenes, self.rank)
         self.val = _cache(config.val_cache, 0, config.val_scenes, self.rank)
@@ -241,6 +228,13 @@ class Run:
                 self.begin_text()
             self.say(f'{len(fitting)} tensors from {source}')
 
+    def _resume_average(self) -> None:
+        saved = self.folder / 'average' / 'model.safetensors'
+        if self.average is not None and saved.exists():
+            self.average.model.load_state_dict(_weights(saved, self.model))
+            # What was saved is an average already: do not let the next steps overrule it.
+            self.average.steps = self.step
+
     def begin_text(self) -> None:
         """Give the untrained decoder what dense pre-training has found."""
         focus_text_heads(self.model)
@@ -273,15 +267,13 @@ class Run:
 
     def one_step(self) -> dict[str, float]:
         """Take one optimiser step; return mean figures of this rank."""
-        for group in self.optimizer.param_groups:
-            group['lr'] = self.learning_rate() * group['factor']
         autocast: AbstractContextManager[Any] = (
             torch.autocast(self.device.type, torch.bfloat16)
             if self.config.precision == 'bf16'
             else nullcontext()
         )
         total: dict[str, list[float]] = {}
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         phase = self.stream.phase(self.step)
         if (phase.short or phase.long) and not self.text_begun:
             self.begin_text()
@@ -295,8 +287,8 @@ class Run:
                 )
             loss.backward()
             total = {k: [v] for k, v in figures.items()} | {'dense': [float(loss.detach())]}
-        for _ in range(self.config.scenes_per_step if phase.short or phase.long else 0):
-            item = self.stream.draw(self.step)
+        for part in range(self.config.scenes_per_step if phase.short or phase.long else 0):
+            item = self.stream.draw(self.step, part)
             with autocast:
                 loss, figures = image_loss(self.model, item, self.labels, self.config, self.device)
             (loss / self.config.scenes_per_step).backward()
@@ -309,7 +301,9 @@ class Run:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         total['norm'] = [float(norm)]
         if torch.isfinite(norm):
-            self.optimizer.step()
+            self.optimizer.step(self.learning_rate())
+            if self.average is not None:
+                self.average.update(self.model)
         self.step += 1
         return {k: sum(v) / len(v) for k, v in total.items()}
 
@@ -339,12 +333,9 @@ class Run:
         self._saved_at = time.monotonic()
         if self.rank:
             return
-        new = self.folder / 'checkpoint.new'
-        self.model.save_pretrained(new)
-        self.tokenizer.save_pretrained(new)
-        for file in new.iterdir():
-            (self.folder / 'checkpoint').mkdir(exist_ok=True)
-            file.replace(self.folder / 'checkpoint' / file.name)
+        self._save_model(self.model, 'checkpoint')
+        if self.average is not None:
+            self._save_model(self.average.model, 'average')
         state = {
             'optimizer': self.optimizer.state_dict(),
             'step': self.step,
@@ -355,16 +346,24 @@ class Run:
         torch.save(state, self.folder / 'state.new')
         (self.folder / 'state.new').replace(self.folder / 'state.pt')
 
-    def score(self) -> None:
-        """Decode on validation scenes and log the rates (rank 0.
+    def _save_model(self, model: RoboTracerForConditionalGeneration, name: str) -> None:
+        new = self.folder / f'{name}.new'
+        model.save_pretrained(new)
+        self.tokenizer.save_pretrained(new)
+        (self.folder / name).mkdir(exist_ok=True)
+        for file in new.iterdir():
+            file.replace(self.folder / name / file.name)
 
-        The others wait at the next gradient).
+    def score(self) -> None:
+        """Let the average decode on validation scenes and log the rates.
+
+        Only rank 0 does; the others wait at the next gradient.
         """
         phase = self.stream.phase(self.step)
-        if self.rank or not (phase.short or phase.long):
+        if self.average is None or not (phase.short or phase.long):
             return
         scores = evaluate(
-            self.model,
+            self.average.model,
             self.tokenizer,
             self.val,
             range(min(self.config.eval_scenes, len(self.val))),
@@ -404,13 +403,6 @@ class Run:
                 self.score()
         self.save()
         self.score()
-
-
-def _part(name: str) -> str:
-    """Return the learning rate group of a parameter."""
-    if 'embed_tokens' in name:
-        return 'embed'
-    return 'decoder' if 'language_model' in name or 'reader' in name else 'encoders'
 
 
 def _weights(path: Path, model: RoboTracerForConditionalGeneration) -> dict[str, Tensor]:
