@@ -84,6 +84,7 @@ class RoboTracerConfig(PreTrainedConfig):
     spatial_token_id: int = 4
     scale_token_id: int = 5
     fuse_tokens: bool = True
+    visual_downsample: int = 1
     shared_image_position: bool = True
     bidirectional_prefix: bool = True
     scale_loss_weight: float = 0.1
@@ -105,11 +106,16 @@ class RoboTracerConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the visual tokens of one encoder."""
+        c, k = self.spatial_config, self.visual_downsample
+        return c.image_height // c.patch_size // k, c.image_width // c.patch_size // k
+
+    @property
     def visual_tokens(self) -> int:
         """Placeholder tokens of one image."""
-        c = self.spatial_config
-        per_part = (c.image_height // c.patch_size) * (c.image_width // c.patch_size)
-        return per_part if self.fuse_tokens else 2 * per_part
+        rows, cols = self.grid
+        return rows * cols if self.fuse_tokens else 2 * rows * cols
 
 
 AutoConfig.register('robotracer_vision', RoboTracerVisionConfig)

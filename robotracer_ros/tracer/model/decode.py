@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedTokenizerFast
+from transformers import DynamicCache
 
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
-from robotracer_ros.tracer.model.tokenizer import ASSISTANT, EOS, PAD, USER
+from robotracer_ros.tracer.model.processor import question_ids
+
+__all__ = ['Decoded', 'greedy', 'question_ids']
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,6 @@ class Decoded:
     tokens: list[list[int]]
     ended: list[bool]
     scale: float
-
-
-def question_ids(tokenizer: PreTrainedTokenizerFast, prompt: str) -> list[int]:
-    """Return the tokens of a question as the model reads them after ``<SCALE>``."""
-    return [USER, *tokenizer.encode(prompt, add_special_tokens=False), ASSISTANT]
 
 
 def _prefix_ids(model: RoboTracerForConditionalGeneration, device: torch.device) -> Tensor:
@@ -70,7 +67,9 @@ def greedy(
     n, width = len(prompts), max(len(p) for p in prompts)
     if n > 1:
         cache.batch_repeat_interleave(n)
-    text = torch.full((n, width), PAD, device=device)
+    config = model.config
+    ends = {config.eos_token_id} if isinstance(config.eos_token_id, int) else {*config.eos_token_id}
+    text = torch.full((n, width), config.pad_token_id, device=device)
     keep = torch.zeros((n, width), dtype=torch.long, device=device)
     for i, p in enumerate(prompts):
         text[i, width - len(p) :] = torch.tensor(list(p), device=device)
@@ -78,7 +77,6 @@ def greedy(
     mask = torch.cat([torch.ones((n, ids.shape[1]), dtype=torch.long, device=device), keep], dim=1)
     start = int(model.model.positions(ids)[0, -1])
     position = (keep.cumsum(1) + start).clamp(min=0)
-    config = model.config
     placeholders = [config.image_token_id, config.spatial_token_id, config.scale_token_id]
     tokens: list[list[int]] = [[] for _ in range(n)]
     done = [False] * n
@@ -95,7 +93,7 @@ def greedy(
         logits[:, placeholders] = float('-inf')
         chosen = logits.argmax(-1)
         for i, t in enumerate(chosen.tolist()):
-            if not done[i] and t == EOS:
+            if not done[i] and t in ends:
                 done[i] = True
             elif not done[i]:
                 tokens[i].append(t)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
@@ -91,8 +92,9 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         width = config.text_config.hidden_size
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.spatial_encoder = AutoModel.from_config(config.spatial_config)
-        self.mm_projector = Projector(config.vision_config.hidden_size, width)
-        self.spatial_projector = Projector(config.spatial_config.hidden_size, width)
+        merged = config.visual_downsample**2
+        self.mm_projector = Projector(config.vision_config.hidden_size * merged, width)
+        self.spatial_projector = Projector(config.spatial_config.hidden_size * merged, width)
         # Where each visual token lies: the encoders keep what a patch shows and forget where.
         self.visual_position = nn.Parameter(torch.zeros(config.visual_tokens, width))
         self.language_model = AutoModel.from_config(config.text_config)
@@ -120,13 +122,27 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
     def visual_tokens(self, pixel_values: Tensor) -> Tensor:
         """Encode images: (B, C, H, W) packed pixels to (B, visual_tokens, width)."""
         rgb, geometry = unpack(pixel_values)
-        vision = self.vision_tower(pixel_values=rgb.to(self.dtype)).last_hidden_state
+        seen = rgb.to(self.dtype)
+        side = getattr(self.config.vision_config, 'image_size', None)
+        if side is not None and tuple(rgb.shape[-2:]) != (side, side):
+            # A SigLIP has one input size of its own; the geometry keeps the finer grid.
+            seen = F.interpolate(seen, (side, side), mode='bilinear', antialias=True)
+        vision = self.vision_tower(pixel_values=seen).last_hidden_state
         vision, spatial = (
-            self.mm_projector(vision),
-            self.spatial_projector(self.spatial_encoder(rgb, geometry)),
+            self.mm_projector(self._merged(vision)),
+            self.spatial_projector(self._merged(self.spatial_encoder(rgb, geometry))),
         )
         fused = vision + spatial if self.config.fuse_tokens else torch.cat([vision, spatial], dim=1)
         return fused + self.visual_position
+
+    def _merged(self, tokens: Tensor) -> Tensor:
+        """Put squares of neighbouring tokens (B, N, D) side by side: (B, N / k^2, D k^2)."""
+        k = self.config.visual_downsample
+        if k == 1:
+            return tokens
+        (rows, cols), (b, _, d) = self.config.grid, tokens.shape
+        squares = tokens.view(b, rows, k, cols, k, d).transpose(2, 3)
+        return squares.reshape(b, rows * cols, k * k * d)
 
     def places(self, visual: Tensor, pixel_values: Tensor) -> Tensor:
         """Return what each visual token would be written as: (B, N, READINGS) in 0..1.
@@ -165,8 +181,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
 
     def centres(self) -> Tensor:
         """Return the middle of each visual token's patch: (N, 2), u and v in 0..1."""
-        grid = self.config.spatial_config
-        rows, cols = grid.image_height // grid.patch_size, grid.image_width // grid.patch_size
+        rows, cols = self.config.grid
         index = torch.arange(self.config.visual_tokens, device=self.device) % (rows * cols)
         return torch.stack([(index % cols + 0.5) / cols, (index // cols + 0.5) / rows], -1)
 
