@@ -66,8 +66,10 @@ REQUIRES = [
 ]
 
 EXTRAS = {
+    # data sets of the data engine
+    'data': ['pyarrow'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
-    'test': ['pytest', 'pytest-timeout', 'hypothesis'],
+    'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'pyarrow'],
     'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'onnx', 'onnxruntime',
             'onnxscript', 'types-PyYAML', 'types-setuptools'],
     'wheels': WHEELS,

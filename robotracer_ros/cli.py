@@ -112,11 +112,19 @@ def generate(
         int, typer.Option(help='First scene seed; below 1000 is reserved for evaluation.')
     ] = 1000,
     workers: Annotated[int, typer.Option(help='Processes; the result does not depend on it.')] = 1,
+    split: Annotated[
+        str, typer.Option(help="'train', or what is held out: 'val', 'wording', 'composition'.")
+    ] = 'train',
+    questions: Annotated[int, typer.Option(help='Questions per scene asked for.')] = 24,
+    shard_scenes: Annotated[int, typer.Option(help='Scenes per shard.')] = 100,
+    ray: Annotated[bool, typer.Option('--ray', help='Make the shards with Ray Data.')] = False,
 ) -> None:
-    """Render scenes and write training samples."""
+    """Write samples of simulated scenes as a data set for Hugging Face datasets; doc/data.md."""
+    from robotracer_ros.data.generate import GenerateConfig
     from robotracer_ros.data.generate import main as run_generate
 
-    run_generate(out, scenes=scenes, first_seed=first_seed, workers=workers)
+    config = GenerateConfig(questions, shard_scenes, split)  # type: ignore[arg-type]
+    run_generate(out, scenes, first_seed, workers, config, ray)
 
 
 @train.command()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from robotracer_ros.data import regions, wording
 from robotracer_ros.data.facts import Fact, SceneFacts
 from robotracer_ros.data.language import describe
+from robotracer_ros.data.record import Mention, Sample
 from robotracer_ros.data.split import (
     Split,
     Template,
@@ -32,6 +32,8 @@ from robotracer_ros.geometry.transforms import make_transform
 from robotracer_ros.sim.spec import Primitive, SceneObject
 from robotracer_ros.tracer.prompts import lift_prompt, measure_prompt, refer_prompt, trace_prompt
 from robotracer_ros.tracer.text import UNITS_M, write_answer
+
+__all__ = ['TYPE_WEIGHTS', 'Mention', 'Sample', 'sample_questions']
 
 #: how often each type is asked, relative to the others
 TYPE_WEIGHTS: Mapping[str, float] = {
@@ -80,46 +82,6 @@ _CAMERA = (
     _T('the distance from the camera to {o}'),
     _T('how far {o} is from the camera', held_out=True),
 )
-
-
-@dataclass(frozen=True)
-class Mention:
-    """A coordinate tuple in an answer and what it means.
-
-    Attributes:
-        start, end: Its characters in the answer, parentheses included.
-        object_id: The object that it lies on or rests on, or None for a place on the table or in the air.
-        world: (3,) the exact point, metres.
-        uvd: The same as written: u, v in 0..1000, d in metres (of the exact point also where only u and v are written).
-    """
-
-    start: int
-    end: int
-    object_id: str | None
-    world: NDArray[np.float64]
-    uvd: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One question and its answer.
-
-    Attributes:
-        prompt, answer: The texts, answer with its tags.
-        task_type: A key of ``TYPE_WEIGHTS``.
-        mentions: Every coordinate tuple of the answer in order.
-        target_ids: Ids of the objects that the question is about, first the one that it is mostly about.
-        task: The task behind a trace, else None.
-        metres: The length asked for when measuring, else None.
-    """
-
-    prompt: str
-    answer: str
-    task_type: str
-    mentions: tuple[Mention, ...]
-    target_ids: tuple[str, ...]
-    task: Task | None = None
-    metres: float | None = None
 
 
 def sample_questions(

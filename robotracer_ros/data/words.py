@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 from robotracer_ros.data import noun_phrases, qa, wording
@@ -33,8 +34,7 @@ def vocabulary(held_out: bool = False) -> list[str]:
         'Measuring think answer the distance to move asked for of height cm place it them',
     ]
     for module in (noun_phrases, qa, wording):
-        for value in vars(module).values():
-            texts += [t.text for t in _templates(value) if held_out or not t.held_out]
+        texts += [t.text for t in templates_of(module) if held_out or not t.held_out]
     texts += [prompts.trace_prompt('', dimensions=d) for d in (2, 3)] + [
         prompts.trace_prompt('', kind=k) for k in prompts.TraceKind
     ]
@@ -44,6 +44,12 @@ def vocabulary(held_out: bool = False) -> list[str]:
         # Names of slots are no words.
         words.update(_WORD.findall(re.sub(r'\{\w+\}', ' ', text)))
     return sorted(words | {w.capitalize() for w in words})
+
+
+def templates_of(module: ModuleType) -> Iterator[Template]:
+    """Yield every template in the constants of a module."""
+    for value in vars(module).values():
+        yield from _templates(value)
 
 
 def _templates(value: Any) -> Iterator[Template]:
