@@ -41,6 +41,7 @@ REQUIRES = [
     'accelerate',
     'embreex',
     'example-robot-data',
+    'httpx2',
     'matplotlib',
     'mcap',
     'mcap-ros2-support',
@@ -65,13 +66,17 @@ REQUIRES = [
     'xacro',
 ]
 
+SERVE = ['fastapi', 'uvicorn']
+
 EXTRAS = {
     # data sets of the data engine
     'data': ['pyarrow'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
     'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'pyarrow'],
     'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'onnx', 'onnxruntime',
-            'onnxscript', 'types-PyYAML', 'types-setuptools'],
+            'onnxscript', 'types-PyYAML', 'types-setuptools', *SERVE],
+    # robotracer serve: the tracer behind HTTP.
+    'serve': SERVE,
     'wheels': WHEELS,
 }
 
@@ -80,6 +85,8 @@ ENTRY_POINTS = {
     + [f'{name} = {target}' for name, target in NODES.items()],
     'robotracer_ros.tracers': [
         'local = robotracer_ros.tracer.local:LocalTracer',
+        'openai = robotracer_ros.tracer.openai:OpenAITracer',
+        'robotracer_server = robotracer_ros.tracer.robotracer_server:RobotracerServerTracer',
         'replay = robotracer_ros.tracer.replay:ReplayTracer',
     ],
     'robotracer_ros.planners': [

@@ -127,6 +127,70 @@ def generate(
     run_generate(out, scenes, first_seed, workers, config, ray)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help='Address to listen on; beyond this machine $ROBOTRACER_TOKEN is a must.')
+    ] = '127.0.0.1',
+    port: Annotated[int, typer.Option(min=0, max=65535, help='Port; 0 takes a free one.')] = 25554,
+    checkpoint: Annotated[str, typer.Option(help='Checkpoint name or folder.')] = 'robotracer-tiny',
+    device: Annotated[str, typer.Option(help='auto, cpu, cuda, cuda:1 ...')] = 'auto',
+    dtype: Annotated[str, typer.Option(help='auto, float32, float16 or bfloat16.')] = 'auto',
+    threads: Annotated[int, typer.Option(min=0, help='Torch threads; 0 leaves them.')] = 1,
+    reasoning: Annotated[
+        bool, typer.Option(help='Reason before the answer where a question does not say.')
+    ] = True,
+    allow_folder: Annotated[
+        Path | None,
+        typer.Option(help='Folder whose pictures clients may name by path in /query; default: none.'),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help='Seconds per request, waiting included.')] = 30.0,
+    waiting: Annotated[
+        int, typer.Option(help='Requests that may wait while one is answered; then 429.')
+    ] = 4,
+    max_body_mb: Annotated[int, typer.Option(min=1, help='Megabytes of a request.')] = 32,
+    max_megapixels: Annotated[float, typer.Option(help='Millions of pixels of a picture.')] = 16.0,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help='PEM certificate: speak https.')
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help='PEM key of the certificate.')] = None,
+) -> None:
+    """Serve the tracer over HTTP: the official /query protocol and an OpenAI-compatible endpoint."""
+    from robotracer_ros.errors import MissingPackageError
+
+    try:
+        from robotracer_ros.serving.app import ServeLimits
+        from robotracer_ros.serving.pictures import PictureLimits
+        from robotracer_ros.serving.server import ServeOptions
+        from robotracer_ros.serving.server import serve as run_server
+    except ModuleNotFoundError as error:
+        if error.name not in ('fastapi', 'uvicorn', 'starlette', 'pydantic'):
+            raise
+        raise MissingPackageError(
+            f"robotracer serve needs the Python package '{error.name}': pip install fastapi uvicorn"
+        ) from error
+    run_server(
+        ServeOptions(
+            host=host,
+            port=port,
+            checkpoint=checkpoint,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            reasoning=reasoning,
+            allow_folder=allow_folder,
+            limits=ServeLimits(
+                max_body_bytes=max_body_mb * 1024 * 1024,
+                picture=PictureLimits(max_pixels=int(max_megapixels * 1e6)),
+                waiting=waiting,
+                timeout_s=timeout,
+            ),
+            certificate=tls_certificate,
+            key=tls_key,
+        )
+    )
+
+
 @train.command()
 def sft(
     config: Annotated[

@@ -19,6 +19,8 @@ ROOMS: dict[str, set[str]] = {
     'scene': {'geometry', 'tracer'},
     'planning': {'geometry', 'tracer', 'scene'},
     'control': {'geometry', 'tracer', 'scene', 'planning'},
+    # The tracer behind HTTP: nobody imports it but the command line.
+    'serving': {'geometry', 'tracer'},
     'sim': {'geometry'},
     # Text and prompts are the light half of the tracer: no torch.
     'data': {'geometry', 'tracer.text', 'tracer.prompts', 'scene', 'planning', 'sim'},
