@@ -155,8 +155,11 @@ class SceneFacts:
             0.26 <= xy[0] <= 0.76 and abs(xy[1]) <= 0.42 and 0.30 <= np.hypot(xy[0], xy[1]) <= 0.80
         )
 
-    def placeable(self, moved: Fact, xy: NDArray[np.float64]) -> bool:
-        """Tell whether the middle of a thing can be put down at a point (2,), whatever stands there."""
+    def placeable(self, moved: Fact, xy: NDArray[np.float64], support: int) -> bool:
+        """Tell whether the middle of a thing can be put down at a point (2,), whatever stands there.
+
+        ``support`` is the index of the object that it is put on or in, or ``ON_TABLE``.
+        """
         return bool(0.28 <= xy[0] <= 0.74 and abs(xy[1]) <= 0.40 and self.reachable(xy))
 
     def least_travel(self, moved: Fact) -> float:

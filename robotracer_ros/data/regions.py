@@ -229,7 +229,7 @@ def _on_table(
 
 def _free(facts: SceneFacts, moved: Fact, point: Array, support: int) -> bool:
     """Tell whether a thing can be put down at a point (3,): in reach, room for it and the jaws, seen."""
-    if not facts.placeable(moved, point[:2]):
+    if not facts.placeable(moved, point[:2], support):
         return False
     left_out = (moved.index,) if support < 0 else (moved.index, support)
     e = moved.object.extents
