@@ -241,6 +241,47 @@ def _seeds(text: str) -> range:
     return range(first, end)
 
 
+@bench.command('tracer')
+def bench_tracer(
+    scenes: Annotated[int, typer.Option(min=1, help='How many scenes, never trained on.')] = 1000,
+    first: Annotated[int, typer.Option(min=0, help='Seed of the first.')] = 0,
+    split: Annotated[
+        str, typer.Option(help="'val', or held out: 'wording' or 'composition'.")
+    ] = 'val',
+    conditions: Annotated[
+        str, typer.Option(help="Inputs, e.g. 'RGB,RGB+I+D'; by default all that are known.")
+    ] = '',
+    answers: Annotated[
+        str,
+        typer.Option(help="'local', or 'oracle' (the truth) or 'shuffled' (of other scenes)."),
+    ] = 'local',
+    checkpoint: Annotated[
+        str, typer.Option(help='Name of a shipped checkpoint, or a folder.')
+    ] = 'robotracer-tiny',
+    workers: Annotated[int, typer.Option(min=1, help='Processes.')] = 1,
+    json: JSON_OPTION = False,
+    out: Annotated[
+        Path | None, typer.Option(help='One JSON line per scene; resumed when it exists.')
+    ] = None,
+) -> None:
+    """Traces, pointing and lengths on unseen scenes, by inputs and by kind of question."""
+    from robotracer_ros.bench.tracer import main as run_bench
+
+    raise typer.Exit(
+        run_bench(
+            scenes,
+            first=first,
+            split=split,
+            conditions=[c.strip() for c in conditions.split(',') if c.strip()],
+            answers=answers,
+            checkpoint=checkpoint,
+            workers=workers,
+            json_output=json,
+            out=out,
+        )
+    )
+
+
 @bench.command('misled')
 def bench_misled(
     seeds: Annotated[str, typer.Option(help='FIRST:END, end not included.')] = '300:304',

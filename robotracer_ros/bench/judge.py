@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robotracer_ros.data.reading import bottom_centre, missed_target
 from robotracer_ros.data.task import Task
 from robotracer_ros.sim.spec import Scene
 
+__all__ = ['KNOCK_M', 'Verdict', 'bottom_centre', 'judge']
+
 #: a bystander that moved further than this was knocked
 KNOCK_M = 0.02
-#: height above a target within which a hovering object passes it (the paper's watering task)
-HOVER_RANGE_M = (0.01, 0.05)
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,6 @@ class Verdict:
     reason: str
     goal_offset_m: tuple[float, ...]
     knocked: dict[str, float]
-
-
-def bottom_centre(scene: Scene, object_id: str, pose: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the world position (3,) of the centre of an object's bottom at a world_from_object pose."""
-    bottom = np.array([0.0, 0.0, -scene.object(object_id).extents[2] / 2, 1.0])
-    return (pose @ bottom)[:3]
 
 
 def judge(
@@ -75,33 +70,12 @@ def judge(
             beyond = float(np.linalg.norm(np.maximum(np.abs(local) - task.goal.extents / 2, 0.0)))
             reason = f'{task.moved} ended {100 * beyond:.1f} cm outside the goal region'
     if not reason and task.hover_targets:
-        reason = _judge_hover(task, scene, carried)
+        if carried is None:
+            raise ValueError(
+                f"hover task '{task.instruction}' needs the carried object's path to be judged"
+            )
+        reason = missed_target(task, scene, carried)
     if not reason and knocked:
         worst = max(knocked, key=lambda k: knocked[k])
         reason = f'{worst} was moved by {100 * knocked[worst]:.1f} cm'
     return Verdict(not reason, reason, offset, knocked)
-
-
-def _judge_hover(task: Task, scene: Scene, carried: NDArray[np.float64] | None) -> str:
-    """Say which target was not passed in its turn at the right height, or nothing."""
-    if carried is None:
-        raise ValueError(
-            f"hover task '{task.instruction}' needs the carried object's path to be judged"
-        )
-    low, high = HOVER_RANGE_M
-    after = 0
-    for target in task.hover_targets:
-        thing = scene.object(target)
-        top = thing.position[2] + thing.extents[2] / 2
-        near = np.hypot(*(carried[after:, :2] - thing.position[:2]).T) <= thing.footprint_radius
-        height = carried[after:, 2] - top
-        passed = np.flatnonzero(near & (height >= low) & (height <= high))
-        if not len(passed):
-            closest = (
-                f'{100 * float(np.min(height[near])):.1f} cm above it'
-                if near.any()
-                else 'never above it'
-            )
-            return f'{target} was not passed {100 * low:.0f}-{100 * high:.0f} cm above in its turn: {closest}'
-        after += int(passed[0])
-    return ''
