@@ -109,6 +109,8 @@ def length_from_answer(text: str, model: str, inference_time_s: float) -> Length
 def _with_depth(points: np.ndarray, observation: Observation) -> np.ndarray:
     if observation.depth is None:
         raise TraceParseError('the answer is 2D and the observation has no depth to lift it with')
+    if not ((points >= 0) & (points <= UV_RANGE)).all():
+        raise TraceParseError(f'a point of the answer is outside 0..{UV_RANGE:g}')
     height, width = observation.depth.shape
     pixels = points * (width / UV_RANGE, height / UV_RANGE)
     pixels = np.minimum(pixels, (width - 1, height - 1))

@@ -11,12 +11,11 @@
     </think>
     <answer>[(212, 640, 0.874), (240, 512, 0.861), (655, 690, 0.792)]</answer>
 
-The writer prints u and v as integers in 0..1000 and d in metres with three decimals. The parser
-accepts what models really
-write: missing tags, a truncated end, ``[Position]`` for ``[Referring]``, signs, exponents, odd
-    spacing. It never evaluates
-text, never reads more than ``MAX_TEXT_CHARS`` and treats only ASCII digits as numbers; every pattern below has bounded
-repetitions, so that its cost is linear in the length of the text.
+The writer prints u and v as integers in 0..1000 and d in metres with three decimals, and refuses what the parser would
+not read back. The parser accepts what models really write: missing tags, a truncated end, ``[Position]`` for
+``[Referring]``, signs, exponents, odd spacing. It never evaluates text, never reads more than ``MAX_TEXT_CHARS`` and
+treats only ASCII digits as numbers. No pattern below repeats without a bound, so the steps at one place of the text
+are bounded too, and the whole is linear in its length.
 """
 
 from __future__ import annotations
@@ -54,6 +53,9 @@ _LENGTH = re.compile(rf'({_NUMBER})[ \t]{{0,8}}([A-Za-z]{{1,12}})(?![A-Za-z])')
 _SCALAR = re.compile(rf'{_GAP}({_NUMBER})(?![0-9A-Za-z.])')
 _STEP = re.compile(r'[ \t]{0,8}\[([A-Za-z ]{1,32})\][ \t]{0,8}\[')
 
+#: what has a meaning in the format, as what stands for it inside a name
+_PLAIN = str.maketrans('[]<>', '()()')
+
 _KINDS = {
     'scale': 'scale',
     'referring': 'referring',
@@ -85,7 +87,7 @@ def write_point(point: ArrayLike) -> str:
     """Write one point (u, v) or (u, v, d), e.g. ``(212, 640, 0.874)``.
 
     Raises:
-        ValueError: u or v is outside 0..1000, d is not in (0, 1000), or a number is not finite.
+        ValueError: u or v is outside 0..1000, d is not in 0.001..999.999, or a number is not finite.
     """
     p = [float(x) for x in np.asarray(point, dtype=float)]
     if len(p) not in (2, 3) or not all(math.isfinite(x) for x in p):
@@ -95,39 +97,86 @@ def write_point(point: ArrayLike) -> str:
         raise ValueError(f'point {p}: u and v must be in 0..1000')
     if len(p) == 2:
         return f'({u}, {v})'
-    if not 0 < p[2] < 1000:
-        raise ValueError(f'point {p}: d must be in (0, 1000) m')
+    if not 0.0005 < p[2] < 999.9995:
+        raise ValueError(f'point {p}: d must be in 0.001..999.999 m')
     return f'({u}, {v}, {p[2]:.3f})'
 
 
 def write_points(points: ArrayLike) -> str:
-    """Write points (N, 2) or (N, 3) as ``[(u, v, d), ...]``."""
-    return '[' + ', '.join(write_point(p) for p in np.asarray(points, dtype=float)) + ']'
+    """Write points (N, 2) or (N, 3) as ``[(u, v, d), ...]``.
+
+    Raises:
+        ValueError: there are more than ``MAX_POINTS``, or one cannot be written.
+    """
+    rows = np.asarray(points, dtype=float)
+    if len(rows) > MAX_POINTS:
+        raise ValueError(f'{len(rows)} points: at most {MAX_POINTS}')
+    return '[' + ', '.join(write_point(p) for p in rows) + ']'
 
 
 def write_length(metres: float, unit: str = 'centimeters') -> str:
-    """Write a length with three decimals in a unit of ``UNITS_M``, e.g. ``9.500 centimeters``."""
+    """Write a length with three decimals in a unit of ``UNITS_M``, e.g. ``9.500 centimeters``.
+
+    Raises:
+        ValueError: the unit is unknown, or the length is negative or not finite.
+    """
+    if unit not in UNITS_M:
+        raise ValueError(f"unit '{unit}': must be one of {', '.join(UNITS_M)}")
+    if not (math.isfinite(metres) and metres >= 0):
+        raise ValueError(f'length {metres} m: must be finite and >= 0')
     return f'{metres / UNITS_M[unit]:.3f} {unit}'
 
 
 def write_step(step: ReasoningStep) -> str:
-    """Write one reasoning step as a line."""
-    target = step.target.replace('[', '(').replace(']', ')').replace('\n', ' ')
+    """Write one reasoning step as a line.
+
+    Brackets of any kind and line breaks in a target have a meaning in the format: they become
+    round brackets and spaces.
+
+    Raises:
+        ValueError: a number is out of range, the text of a measuring step is not its length, or the
+            line is too long to be read back.
+    """
+    target = ' '.join(step.target.translate(_PLAIN).split())
     match step:
         case Scale():
-            return f'[Scale] [{target}]: {step.value:.3f}'
+            if not (math.isfinite(step.value) and 0 <= step.value < 1e15):
+                raise ValueError(f'scale {step.value}: must be finite and >= 0')
+            line = f'[Scale] [{target}]: {step.value:.3f}'
         case Referring():
-            return f'[Referring] [{target}]: [{write_point(step.point)}]'
+            line = f'[Referring] [{target}]: [{write_point(step.point)}]'
         case Measuring():
-            return f'[Measuring] [{target}]: {step.text or write_length(step.metres)}'
+            words = ' '.join((step.text or write_length(step.metres)).split())
+            _check_length(words, step)
+            line = f'[Measuring] [{target}]: {words}'
+    if len(line) > _MAX_LINE_CHARS:
+        raise ValueError(f'a step of {len(line)} characters: at most {_MAX_LINE_CHARS}')
+    return line
 
 
 def write_answer(points: ArrayLike, reasoning: Sequence[ReasoningStep] = ()) -> str:
-    """Write a whole answer; without steps there is no ``<think>`` block."""
+    """Write a whole answer; without steps there is no ``<think>`` block.
+
+    Raises:
+        ValueError: there are more than ``MAX_POINTS`` points or ``MAX_STEPS`` steps, or one cannot be
+            written.
+    """
+    if len(reasoning) > MAX_STEPS:
+        raise ValueError(f'{len(reasoning)} steps: at most {MAX_STEPS}')
     answer = f'<answer>{write_points(points)}</answer>'
     if not reasoning:
         return answer
     return '<think>\n' + '\n'.join(write_step(s) for s in reasoning) + '\n</think>\n' + answer
+
+
+def _check_length(words: str, step: Measuring) -> None:
+    """Raise ValueError when the words of a step do not say its length."""
+    try:
+        read = parse_length(words)[0]
+    except TraceParseError as error:
+        raise ValueError(f"'{words}' is not a length: {error}") from error
+    if not math.isclose(read, step.metres, rel_tol=0.05, abs_tol=0.001):
+        raise ValueError(f"'{words}' is {read} m, the step says {step.metres} m")
 
 
 def parse_answer(text: str) -> ParsedAnswer:
