@@ -19,7 +19,9 @@ from robotracer_ros.data.noun_phrases import (
     ORDINAL_WORDS,
     PLAIN,
     RELATIVE,
+    RELATIVE_MORE,
     SUPERLATIVE,
+    SUPERLATIVE_MORE,
 )
 from robotracer_ros.data.program import (
     Expression,
@@ -29,7 +31,9 @@ from robotracer_ros.data.program import (
     Superlative,
     candidates,
     evaluate,
+    relation_name,
 )
+from robotracer_ros.data.relations import ABOUT_M, CORE, FULL, Breadth, apart, holds
 from robotracer_ros.data.split import (
     Split,
     Template,
@@ -39,7 +43,12 @@ from robotracer_ros.data.split import (
     weighted,
 )
 
-RELATIONS = tuple(RELATIVE)
+_RELATIVE = {**RELATIVE, **RELATIVE_MORE}
+_SUPERLATIVE = {**SUPERLATIVE, **SUPERLATIVE_MORE}
+#: relations tried for one phrase
+_MOST_RELATIONS = 10
+#: "about 20 cm" is said in steps of this and up to that, metres
+_ABOUT_STEP, _ABOUT_MOST = 0.05, 0.6
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,12 @@ class Phrase:
     held_out_composition: bool = False
     anchors: tuple[Phrase, ...] = ()
 
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """What tells the object and those that it leans on apart, from outside in."""
+        inner = tuple(r for a in self.anchors for r in a.relations)
+        return (relation_name(self.expression), *inner)
+
 
 def describe(
     facts: SceneFacts,
@@ -72,6 +87,7 @@ def describe(
     depth: int = 1,
     clause: bool = False,
     plain: bool = False,
+    breadth: Breadth = 'core',
 ) -> Phrase | None:
     """Find a phrase that means one object of the scene and no other.
 
@@ -84,6 +100,7 @@ def describe(
         depth: How many relations may be nested; 0 gives phrases without another object.
         clause: Say "that is left of" and not "left of": for phrases that are followed by words for another place.
         plain: Use kind, colour and size only.
+        breadth: Relations and superlatives that may occur.
 
     Returns:
         The phrase, or None when the object is not visible or nothing tried means it alone.
@@ -107,9 +124,11 @@ def describe(
             case 'ordinal':
                 phrase = _ordinal(facts, fact, rng, split)
             case 'superlative':
-                phrase = _superlative(facts, fact, rng, split)
+                phrase = _superlative(facts, fact, rng, split, breadth)
             case _:
-                phrase = _relative(facts, fact, rng, split, (*avoid, target), depth, clause)
+                phrase = _relative(
+                    facts, fact, rng, split, (*avoid, target), depth, clause, breadth
+                )
         if phrase is not None:
             return phrase
     return None
@@ -151,6 +170,8 @@ def _phrase(
     template = pick_template(templates, rng, split)
     noun, rare = _noun(expression.filter, rng, split)
     slots = dict(zip('ab', (p.text for p in anchors), strict=False))
+    if isinstance(expression.selector, Relative) and expression.selector.distance is not None:
+        slots['d'] = f'{100 * expression.selector.distance:.0f} cm'
     if rank:
         slots['k'] = ORDINAL_WORDS[rank]
     return Phrase(
@@ -200,13 +221,14 @@ def _ordinal(
 
 
 def _superlative(
-    facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split
+    facts: SceneFacts, fact: Fact, rng: np.random.Generator, split: Split, breadth: Breadth
 ) -> Phrase | None:
+    degrees = tuple(SUPERLATIVE if breadth == 'core' else _SUPERLATIVE)
     for f in _filters(fact, rng):
-        for degree in shuffled(rng, ('tallest', 'shortest', 'largest', 'smallest')):
+        for degree in shuffled(rng, degrees):
             selector = Superlative(degree)  # type: ignore[arg-type]
             phrase = _phrase(
-                facts, fact.index, Expression(f, selector), SUPERLATIVE[degree], rng, split
+                facts, fact.index, Expression(f, selector), _SUPERLATIVE[degree], rng, split
             )
             if phrase is not None:
                 return phrase
@@ -221,6 +243,7 @@ def _relative(
     avoid: Collection[int],
     depth: int,
     clause: bool,
+    breadth: Breadth,
 ) -> Phrase | None:
     others = [
         o.index for o in facts.objects if o.visible and o.landmark and o.index not in avoid
@@ -228,37 +251,88 @@ def _relative(
     if not others:
         return None
     filters = _filters(fact, rng)
-    for relation in shuffled(rng, RELATIONS):
-        if relation in ('on', 'in'):
-            fits = fact.on in others and facts.objects[fact.on].object.container == (
-                relation == 'in'
-            )
-            tries: list[tuple[int, ...]] = [(fact.on,)] if fits else []
-        elif relation == 'between':
-            if len(others) < 2:
-                continue
-            tries = [tuple(int(i) for i in rng.permutation(others)[:2]) for _ in range(3)]
-        else:
-            tries = [(i,) for i in shuffled(rng, others)[:3]]
-        for anchors in tries:
+    relations = shuffled(rng, CORE if breadth == 'core' else FULL)
+    for relation in relations[:_MOST_RELATIONS]:
+        for anchors in _anchors(facts, fact, relation, others, rng):
             rare = any(is_held_out(relation, facts.objects[i].kind) for i in anchors)
             if rare and split != 'composition':
                 continue
             phrases = [
-                describe(facts, i, rng, split, avoid=(*avoid, *anchors), depth=depth - 1)
+                describe(
+                    facts,
+                    i,
+                    rng,
+                    split,
+                    avoid=(*avoid, *anchors),
+                    depth=depth - 1,
+                    breadth=breadth,
+                )
                 for i in anchors
             ]
             if any(p is None for p in phrases):
                 continue
             named = tuple(p for p in phrases if p is not None)
-            selector = Relative(relation, tuple(p.expression for p in named))
+            suited = filters
+            if relation == 'same color as':  # with the colour said there would be nothing to find
+                suited = [f for f in filters if f.color is None]
+                if named[0].expression.filter.color is not None:
+                    continue
+            distance = None
+            if relation == 'at a distance from':
+                distance = _round_distance(fact, facts.objects[anchors[0]])
+                if distance is None:
+                    continue
+            selector = Relative(relation, tuple(p.expression for p in named), distance)
             templates = tuple(
-                t for t in RELATIVE[relation] if not clause or t.held_out or ' that is ' in t.text
+                t for t in _RELATIVE[relation] if not clause or t.held_out or ' that is ' in t.text
             )
-            for f in filters:
+            for f in suited:
                 phrase = _phrase(
                     facts, fact.index, Expression(f, selector), templates, rng, split, 0, named
                 )
                 if phrase is not None:
                     return replace(phrase, held_out_composition=phrase.held_out_composition or rare)
     return None
+
+
+def _anchors(
+    facts: SceneFacts,
+    fact: Fact,
+    relation: str,
+    others: list[int],
+    rng: np.random.Generator,
+) -> list[tuple[int, ...]]:
+    """Return anchors to try for a relation."""
+
+    def container(i: int) -> bool:
+        return facts.objects[i].object.container
+
+    match relation:
+        case 'on' | 'in':
+            fits = fact.on in others and container(fact.on) == (relation == 'in')
+            return [(fact.on,)] if fits else []
+        case 'under' | 'holding':
+            if fact.object.container != (relation == 'holding'):
+                return []
+            return [(i,) for i in others if facts.objects[i].on == fact.index][:1]
+        case 'above' | 'below':
+            # Far more often than not nothing is: do not name three things to find that out.
+            return [
+                (i,)
+                for i in shuffled(rng, others)
+                if holds(relation, fact, [facts.objects[i]], facts.objects)
+            ]
+        case 'between':
+            if len(others) < 2:
+                return []
+            return [tuple(int(i) for i in rng.permutation(others)[:2]) for _ in range(3)]
+    return [(i,) for i in shuffled(rng, others)[:3]]
+
+
+def _round_distance(a: Fact, b: Fact) -> float | None:
+    """Return the round distance (m) that two things are about apart, or None where none is near enough."""
+    exact = apart(a, b)
+    rounded = _ABOUT_STEP * round(exact / _ABOUT_STEP)
+    if not 0 < rounded <= _ABOUT_MOST or abs(exact - rounded) > ABOUT_M[0]:
+        return None
+    return rounded

@@ -13,18 +13,40 @@ Meaning, always as the camera sees it:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import hypot
+from itertools import pairwise
 from typing import Literal
 
 from robotracer_ros.data.facts import Fact, SceneFacts
+from robotracer_ros.data.relations import (
+    HEIGHT_GAP_M,
+    HEIGHT_RATIO,
+    RANKING,
+    VOLUME_RATIO,
+    apart,
+    holds,
+)
+
+__all__ = [
+    'Degree',
+    'Expression',
+    'Filter',
+    'Ordinal',
+    'Relative',
+    'Side',
+    'Superlative',
+    'candidates',
+    'evaluate',
+    'holds',
+    'relation_name',
+]
 
 Side = Literal['left', 'right', 'near', 'far', 'middle']
-Degree = Literal['tallest', 'shortest', 'largest', 'smallest']
+Degree = Literal['tallest', 'shortest', 'largest', 'smallest', 'widest', 'narrowest']
 
 #: least difference along the table (m) and in the image (of 1000) between neighbours of an ordinal
 ORDINAL_GAP_M, ORDINAL_GAP_UV = 0.03, 15.0
-#: how much taller (m, ratio) and larger (ratio of volume) a superlative must be than the runner-up
-HEIGHT_GAP_M, HEIGHT_RATIO, VOLUME_RATIO = 0.015, 1.15, 1.35
+#: how much wider (m, ratio) a superlative must be than the runner-up; heights and volumes as in comparisons
+WIDTH_GAP_M, WIDTH_RATIO = 0.015, 1.2
 #: how much the volume differs at least where a size word is used within a kind
 SIZE_WORD_RATIO = 1.3
 #: how much nearer (m, ratio) the nearest must be than the second
@@ -60,12 +82,14 @@ class Relative:
     """The one that stands in a relation to other objects.
 
     Attributes:
-        relation: ``left of``, ``right of``, ``in front of``, ``behind``, ``nearest to``, ``on``, ``in`` or ``between``.
+        relation: A name of :data:`robotracer_ros.data.relations.FULL`.
         anchors: The other objects: two for ``between``, else one.
+        distance: Metres, for ``at a distance from``.
     """
 
     relation: str
     anchors: tuple[Expression, ...]
+    distance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +200,10 @@ def _superlative(degree: Degree, pool: list[Fact]) -> Fact | None:
         taller, lower = (a.height, b.height) if up else (b.height, a.height)
         clear = taller - lower >= HEIGHT_GAP_M and taller >= HEIGHT_RATIO * lower
         return a if clear else None
+    if degree in ('widest', 'narrowest'):
+        a, b = sorted(pool, key=_width, reverse=degree == 'widest')[:2]
+        wide, slim = max(_width(a), _width(b)), min(_width(a), _width(b))
+        return a if wide - slim >= WIDTH_GAP_M and wide >= WIDTH_RATIO * slim else None
     a, b = sorted(pool, key=lambda o: o.volume, reverse=up)[:2]
     high, low = (a, b) if up else (b, a)
     # Volume alone is not what people see: the larger one must not be the shorter-looking one.
@@ -191,64 +219,56 @@ def _relative(selector: Relative, pool: list[Fact], facts: SceneFacts) -> Fact |
     if len(set(found)) != len(found) or not all(a.visible for a in anchors):
         return None
     pool = [o for o in pool if all(o is not a for a in anchors)]
-    if selector.relation == 'nearest to':
-        return _nearest(pool, anchors[0])
-    verdicts = [holds(selector.relation, o, anchors) for o in pool]
+    relation = selector.relation
+    if relation.startswith('first '):
+        direction = relation.removeprefix('first ')
+        beside = [holds(direction, o, anchors) for o in pool]
+        if any(b is None for b in beside):
+            return None
+        pool = [o for o, b in zip(pool, beside, strict=True) if b]
+        return _ranked(pool, anchors[0], 0)
+    if relation in RANKING:
+        rank = {'nearest to': 0, 'second nearest to': 1, 'farthest from': -1}[relation]
+        return _ranked(pool, anchors[0], rank)
+    verdicts = [holds(relation, o, anchors, facts.objects, selector.distance) for o in pool]
     if any(v is None for v in verdicts):
         return None
     yes = [o for o, v in zip(pool, verdicts, strict=True) if v]
     return yes[0] if len(yes) == 1 else None
 
 
-def _nearest(pool: list[Fact], anchor: Fact) -> Fact | None:
-    if len(pool) < 2:
+def _ranked(pool: list[Fact], anchor: Fact, rank: int) -> Fact | None:
+    """Return the object at a place in the order of distances from an anchor, if it stands clear of its neighbours."""
+    if len(pool) < 2 or rank >= len(pool):
         return None
-    order = sorted(pool, key=lambda o: hypot(o.x - anchor.x, o.y - anchor.y))
-    first, second = (hypot(o.x - anchor.x, o.y - anchor.y) for o in order[:2])
-    clear = second - first >= NEAREST_GAP_M and second >= NEAREST_RATIO * first
-    return order[0] if clear else None
+    order = sorted(pool, key=lambda o: apart(o, anchor))
+    far = [apart(o, anchor) for o in order]
+    place = rank % len(order)
+    for a, b in pairwise(far[max(0, place - 1) : place + 2]):
+        if b - a < NEAREST_GAP_M or b < NEAREST_RATIO * a:
+            return None
+    return order[place]
 
 
-def holds(relation: str, o: Fact, anchors: list[Fact]) -> bool | None:
-    """Tell whether a relation holds between an object and its anchors; None where a person could say either.
-
-    Raises:
-        ValueError: the relation is unknown.
-    """
-    a = anchors[0]
-    match relation:
-        case 'left of':
-            return _beside(a.right - o.right, a.u - o.u, o.front - a.front)
-        case 'right of':
-            return _beside(o.right - a.right, o.u - a.u, o.front - a.front)
-        case 'in front of':
-            return _beside(o.front - a.front, (a.distance - o.distance) * 1000, o.right - a.right)
-        case 'behind':
-            return _beside(a.front - o.front, (o.distance - a.distance) * 1000, o.right - a.right)
-        case 'on' | 'in':
-            return o.on == a.index
-        case 'between':
-            # What stands on one of the two does not stand between them.
-            return False if o.on in [x.index for x in anchors] else _between(o, *anchors)
-    raise ValueError(f"relation '{relation}' is unknown")
+def _width(o: Fact) -> float:
+    """Return the longer side of the footprint, metres."""
+    return float(max(o.object.extents[:2]))
 
 
-def _beside(along: float, seen: float, across: float) -> bool | None:
-    """Judge a direction: ``along`` and ``across`` it in metres, ``seen`` in the image (of 1000)."""
-    if along >= 0.04 and seen >= 20 and abs(across) <= 0.9 * along:
-        return True
-    if along <= 0.0 and seen <= 0:
-        return False
-    return False if abs(across) >= 2.5 * abs(along) else None
-
-
-def _between(o: Fact, a: Fact, b: Fact) -> bool | None:
-    dx, dy = b.x - a.x, b.y - a.y
-    length = hypot(dx, dy)
-    if length < 0.12:
-        return None
-    t = ((o.x - a.x) * dx + (o.y - a.y) * dy) / length**2
-    off = abs((o.x - a.x) * dy - (o.y - a.y) * dx) / length
-    if 0.2 <= t <= 0.8 and off <= min(0.05, 0.25 * length):
-        return True
-    return False if t < 0.0 or t > 1.0 or off > max(0.12, 0.6 * length) else None
+def relation_name(expression: Expression) -> str:
+    """Return what tells an object apart: a relation, an order, a degree, or the attributes in the filter."""
+    match expression.selector:
+        case Ordinal(side, rank):
+            if side == 'middle':
+                return 'middle'
+            where = {'near': 'nearest to the camera', 'far': 'farthest from the camera'}
+            if rank == 1:
+                return where.get(side, f'{side}most')
+            return f'n-th {where.get(side, f"from the {side}")}'
+        case Superlative(degree):
+            return str(degree)
+        case Relative(relation):
+            return relation
+    f = expression.filter
+    named = [n for n, v in (('size', f.size), ('color', f.color), ('kind', f.kind)) if v]
+    return ' and '.join(named) or 'only object'

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robotracer_ros.data import regions, wording
-from robotracer_ros.data.facts import Fact, SceneFacts
+from robotracer_ros.data.facts import ELSEWHERE, Fact, SceneFacts
 from robotracer_ros.data.language import describe
 from robotracer_ros.data.record import Mention, Sample
+from robotracer_ros.data.relations import HEIGHT_GAP_M, Breadth
 from robotracer_ros.data.split import (
     Split,
     Template,
@@ -27,6 +28,7 @@ from robotracer_ros.data.split import (
 )
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import SIMPLE_PRIMITIVES, sample_tasks
+from robotracer_ros.data.wording import length_in_words
 from robotracer_ros.geometry.trace import Referring
 from robotracer_ros.geometry.transforms import make_transform
 from robotracer_ros.sim.spec import Primitive, SceneObject
@@ -45,6 +47,8 @@ TYPE_WEIGHTS: Mapping[str, float] = {
     'trace_2d': 1.0,
     'lift': 0.7,
 }
+#: begins the name of a relation with a distance to it
+_AT = 'at a distance '
 _TUPLE = re.compile(r'\(\d+, \d+(?:, \d+\.\d+)?\)')
 _T = Template
 _FREE = (
@@ -78,6 +82,21 @@ _BETWEEN = (
     _T('the distance from {o} to {p}'),
     _T('how far {o} is from {p}', True),
 )
+_LEVEL = (
+    _T('the distance along the table between {o} and {p}', weight=2),
+    _T('how far {o} is from {p} along the table'),
+    _T('how far {o} and {p} are apart on the table', True),
+)
+_TALLER = (
+    _T('the difference in height between {o} and {p}'),
+    _T('how much taller {o} is than {p}', weight=2),
+    _T('how much {o} stands out above {p}', True),
+)
+_UP = (
+    _T('the distance from the table to the top of {o}', weight=2),
+    _T('how high the top of {o} is above the table'),
+    _T('how far up {o} reaches', True),
+)
 _CAMERA = (
     _T('the distance from the camera to {o}'),
     _T('how far {o} is from the camera', held_out=True),
@@ -91,6 +110,7 @@ def sample_questions(
     split: Split = 'train',
     types: Mapping[str, float] | None = None,
     simple: bool = False,
+    breadth: Breadth = 'core',
 ) -> list[Sample]:
     """Make up to ``n`` questions about a scene; the same state of ``rng`` gives the same ones.
 
@@ -101,6 +121,8 @@ def sample_questions(
         split: Which phrasings and compositions may occur.
         types: Types and relative weights, ``TYPE_WEIGHTS`` when None.
         simple: Traces are of tasks as a demo asks for: place or stack one plainly named thing.
+        breadth: ``core`` asks what robotracer-tiny was trained on, ``full`` with all relations, measures and
+            primitives, and for the way of the gripper, too.
     """
     weights = dict(TYPE_WEIGHTS if types is None else types)
     names, values = list(weights), list(weights.values())
@@ -116,22 +138,27 @@ def sample_questions(
     for kind in wanted:
         match kind:
             case 'refer':
-                samples.append(refer(facts, rng, split))
+                samples.append(refer(facts, rng, split, breadth=breadth))
             case 'refer_free':
-                samples.append(refer_free(facts, rng, split))
+                samples.append(refer_free(facts, rng, split, breadth))
             case 'measure':
-                samples.append(measure(facts, rng, split))
+                samples.append(measure(facts, rng, split, breadth))
             case _:
                 samples.append(trace(facts, tasks.pop(), kind) if tasks else None)
     return [s for s in samples if s is not None]
 
 
 def refer(
-    facts: SceneFacts, rng: np.random.Generator, split: Split = 'train', target: int | None = None
+    facts: SceneFacts,
+    rng: np.random.Generator,
+    split: Split = 'train',
+    target: int | None = None,
+    breadth: Breadth = 'core',
 ) -> Sample | None:
     """Ask where an object is, a random one when ``target`` is None."""
     index = int(rng.integers(len(facts.objects))) if target is None else target
-    phrase = describe(facts, index, rng, split, depth=2 if rng.random() < 0.15 else 1)
+    depth = 2 if rng.random() < 0.15 else 1
+    phrase = describe(facts, index, rng, split, depth=depth, breadth=breadth)
     if phrase is None:
         return None
     fact = facts.objects[index]
@@ -143,19 +170,29 @@ def refer(
         fact.uvd,
         fact.object.id,
         (fact.object.id,),
+        phrase.relations,
     )
 
 
 def refer_free(
-    facts: SceneFacts, rng: np.random.Generator, split: Split = 'train'
+    facts: SceneFacts,
+    rng: np.random.Generator,
+    split: Split = 'train',
+    breadth: Breadth = 'core',
 ) -> Sample | None:
     """Ask for a free place in a relation to an object: room for something of 5 cm."""
-    relation = weighted(rng, (*regions.DIRECTIONS, 'on', 'between'), (1.0, 1.0, 1.0, 1.0, 1.5, 0.8))
+    names: tuple[str, ...] = (*regions.DIRECTIONS, 'on', 'between')
+    shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.5, 0.8)
+    if breadth == 'full':
+        names, shares = (*names, 'in', *(_AT + d for d in regions.DIRECTIONS)), (*shares, 0.8, *(0.4,) * 4)
+    relation = weighted(rng, names, shares)
+    far = length_in_words(0.10, 0.25, rng) if relation.startswith(_AT) else None
+    direction = relation.removeprefix(_AT)
     probe = _probe(facts)
     others = [
         o
         for o in facts.objects
-        if o.visible and (split == 'composition' or not is_held_out(relation, o.kind))
+        if o.visible and (split == 'composition' or not is_held_out(direction, o.kind))
     ]
     for _ in range(3):
         if relation == 'between':
@@ -167,20 +204,38 @@ def refer_free(
         elif relation == 'on':
             chosen = tuple(shuffled(rng, [o for o in others if o.object.support])[:1])
             goal = regions.goal_on(facts, probe, chosen[0]) if chosen else None
+        elif relation == 'in':
+            chosen = tuple(shuffled(rng, [o for o in others if o.object.container])[:1])
+            goal = regions.goal_on(facts, probe, chosen[0]) if chosen else None
         else:
             chosen = tuple(shuffled(rng, [o for o in others if o.on_table])[:1])
-            goal = regions.goal_beside(facts, probe, chosen[0], relation) if chosen else None
+            goal = (
+                regions.goal_beside(facts, probe, chosen[0], direction, far[0] if far else None)
+                if chosen
+                else None
+            )
         if goal is None:
             continue
         phrases = [
-            describe(facts, o.index, rng, split, avoid=[x.index for x in chosen], depth=0)
+            describe(
+                facts,
+                o.index,
+                rng,
+                split,
+                avoid=[x.index for x in chosen],
+                depth=0,
+                breadth=breadth,
+            )
             for o in chosen
         ]
         named = [p for p in phrases if p is not None]
         if len(named) < len(chosen):
             continue
         slots = dict(zip(('r', 'r2'), (p.text for p in named), strict=False))
-        where, _ = wording.fill(wording.WHERE[relation], slots, rng, split)
+        templates = wording.WHERE
+        if far:
+            slots['d'], templates = far[1], wording.WHERE_DISTANCE
+        where, _ = wording.fill(templates[direction], slots, rng, split)
         text = pick_template(_FREE, rng, split).text.format(w=where)
         uvd = _round(facts.project(goal.point))
         support = facts.objects[goal.support].object.id if goal.support >= 0 else None
@@ -192,34 +247,67 @@ def refer_free(
             uvd,
             support,
             tuple(o.object.id for o in chosen),
+            (relation, *(r for p in named for r in p.relations)),
         )
     return None
 
 
-def measure(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train') -> Sample | None:
-    """Ask for a height, a side, a diameter or a distance (between the centres of the boxes around the objects)."""
+def measure(
+    facts: SceneFacts,
+    rng: np.random.Generator,
+    split: Split = 'train',
+    breadth: Breadth = 'core',
+) -> Sample | None:
+    """Ask for a length of a thing or between two; distances are between the centres of boxes.
+
+    ``full`` also asks for gaps between centres along the table, differences in height, and how far up the top of a
+    thing is.
+    """
     seen = [o for o in facts.objects if o.visible]
     if not seen:
         return None
     a = shuffled(rng, seen)[0]
-    name = describe(facts, a.index, rng, split, depth=int(rng.random() < 0.3))
+    name = describe(
+        facts, a.index, rng, split, depth=int(rng.random() < 0.3), breadth=breadth
+    )
     if name is None:
         return None
     ids: tuple[str, ...] = (a.object.id,)
     slots = {'o': name.text}
-    what = weighted(rng, ('height', 'side', 'between', 'camera'), (3.0, 2.0, 2.0, 0.8))
+    relations = name.relations
+    shares = {'height': 3.0, 'side': 2.0, 'between': 2.0, 'camera': 0.8}
+    if breadth == 'full':
+        shares |= {'level': 1.0, 'taller': 1.0, 'up': 0.6}
+    what = weighted(rng, list(shares), list(shares.values()))
     sides = sorted(float(x) for x in a.object.extents[:2])
     templates: tuple[Template, ...]
-    if what == 'between':
+    if what in ('between', 'level', 'taller'):
         others = [o for o in seen if o is not a]
         b = shuffled(rng, others)[0] if others else None
-        other = describe(facts, b.index, rng, split, avoid=(a.index,), depth=0) if b else None
+        other = (
+            describe(facts, b.index, rng, split, avoid=(a.index,), depth=0, breadth=breadth)
+            if b
+            else None
+        )
         if b is None or other is None:
             return None
         slots['p'], ids = other.text, (*ids, b.object.id)
-        templates, metres = _BETWEEN, float(np.linalg.norm(a.object.position - b.object.position))
+        relations = (*relations, *other.relations)
+        if what == 'between':
+            templates = _BETWEEN
+            metres = float(np.linalg.norm(a.object.position - b.object.position))
+        elif what == 'level':
+            templates, metres = _LEVEL, float(np.hypot(a.x - b.x, a.y - b.y))
+        else:
+            templates, metres = _TALLER, a.height - b.height
+        if what == 'level' and ELSEWHERE in (a.on, b.on):
+            return None
+        if metres < (HEIGHT_GAP_M if what == 'taller' else 0.02):
+            return None
     elif what == 'camera':
         templates, metres = _CAMERA, a.distance
+    elif what == 'up' and a.on != ELSEWHERE:
+        templates, metres = _UP, a.top
     elif what == 'side' and facts.outline(a) == 'long':
         templates, metres = (_LENGTH, sides[1]) if rng.random() < 0.5 else (_WIDTH, sides[0])
         if sides[1] < 1.15 * sides[0]:
@@ -233,7 +321,8 @@ def measure(facts: SceneFacts, rng: np.random.Generator, split: Split = 'train')
     quantity = templates[0].text.format(**slots)
     words = length_words(metres, rng)
     answer = f'<answer>{quantity[0].upper()}{quantity[1:]} is {words}.</answer>'
-    return Sample(measure_prompt(asked), answer, 'measure', (), ids, metres=metres)
+    prompt = measure_prompt(asked)
+    return Sample(prompt, answer, 'measure', (), ids, metres=metres, relations=relations)
 
 
 def length_words(metres: float, rng: np.random.Generator) -> str:
@@ -284,9 +373,11 @@ def _pointing(
     uvd: tuple[float, float, float],
     object_id: str | None,
     ids: tuple[str, ...],
+    relations: tuple[str, ...],
 ) -> Sample:
     answer = write_answer([uvd])
-    return Sample(prompt, answer, task_type, _mentions(answer, [(object_id, world, uvd)]), ids)
+    mentions = _mentions(answer, [(object_id, world, uvd)])
+    return Sample(prompt, answer, task_type, mentions, ids, relations=relations)
 
 
 def _mentions(

@@ -46,6 +46,16 @@ HELD_OUT_COMPOSITIONS: frozenset[tuple[str, str]] = frozenset(
         ('bypass', 'carton'),
         ('bypass', 'watering can'),
         ('hover', 'bowl'),
+        ('next to', 'plate'),
+        ('taller than', 'can'),
+        ('smaller than', 'box'),
+        ('front left of', 'mug'),
+        ('back right of', 'book'),
+        ('farthest from', 'bottle'),
+        ('closer to the camera than', 'bowl'),
+        ('same color as', 'jar'),
+        ('at a distance from', 'block'),
+        ('push', 'tray'),
     }
 )
 

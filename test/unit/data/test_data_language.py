@@ -9,7 +9,7 @@ import pytest
 from handmade import scene, thing
 
 from robotracer_ros.data.facts import SceneFacts
-from robotracer_ros.data.language import RELATIONS, describe
+from robotracer_ros.data.language import describe
 from robotracer_ros.data.noun_phrases import ORDINAL_WORDS
 from robotracer_ros.data.program import (
     Expression,
@@ -20,6 +20,7 @@ from robotracer_ros.data.program import (
     evaluate,
     holds,
 )
+from robotracer_ros.data.relations import FULL
 from robotracer_ros.data.split import HELD_OUT_COMPOSITIONS
 from robotracer_ros.sim.catalog import KINDS
 from robotracer_ros.sim.scenes import generate_scene
@@ -350,7 +351,9 @@ def test_splits_keep_their_words():
 
 def test_held_out_compositions_name_things_that_exist():
     assert {k for _, k in HELD_OUT_COMPOSITIONS} <= set(KINDS)
-    assert {r for r, _ in HELD_OUT_COMPOSITIONS} <= {*RELATIONS, 'near', 'stack', 'bypass', 'hover'}
+    assert {r for r, _ in HELD_OUT_COMPOSITIONS} <= {
+        *FULL, 'near', 'stack', 'bypass', 'hover', 'push'
+    }
 
 
 def test_nothing_is_said_of_what_cannot_be_told_apart_or_seen():
