@@ -194,15 +194,17 @@ class Folder:
             real = (self._root / path).resolve(strict=True)
             if not real.is_relative_to(self._root):
                 raise refused
-            # Not blocking: a pipe must not hold the server. No link: checked above was a file.
+            # Not blocking: a pipe must not hold the server. No link: what was checked was none.
             handle = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError, RuntimeError) as error:
             raise refused from error
-        with os.fdopen(handle, 'rb') as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise refused
-            data = file.read(self._max_bytes + 1)
+            with os.fdopen(handle, 'rb', closefd=False) as file:
+                data = file.read(self._max_bytes + 1)
+        finally:
+            os.close(handle)
         if len(data) > self._max_bytes:
             raise Refusal(
                 413, 'too_large', f"{what} '{path[:200]}' has more than {self._max_bytes} bytes"

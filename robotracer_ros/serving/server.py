@@ -70,6 +70,7 @@ def make_server(options: ServeOptions) -> tuple[uvicorn.Server, LocalTracer]:
         http='h11',
         ws='none',
         lifespan='off',
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         limit_concurrency=_CONNECTIONS,
