@@ -1,0 +1,78 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""YAML files of options over dataclasses whose defaults are documented there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+
+from robotracer_ros.errors import InvalidParameterError
+
+T = TypeVar('T')
+
+
+def read_options(path: Path | None) -> dict[str, Any]:
+    """Read a YAML file of options; an empty dictionary without one.
+
+    Raises:
+        InvalidParameterError: the file cannot be read or holds no mapping.
+    """
+    if path is None:
+        return {}
+    try:
+        data = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidParameterError(f"configuration '{path}' cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidParameterError(
+            f"configuration '{path}' holds a {type(data).__name__}: must be a mapping of names"
+        )
+    return data
+
+
+def with_options(base: T, options: Mapping[str, Any], where: str = '') -> T:
+    """Return a dataclass with some fields replaced by plain values, nested dataclasses included.
+
+    Raises:
+        InvalidParameterError: a name is unknown or a value of another type.
+    """
+    known = get_type_hints(type(base))
+    names = {f.name for f in fields(base)}  # type: ignore[arg-type]
+    changed: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in names:
+            raise InvalidParameterError(
+                f"option '{where}{name}' is unknown: must be one of {', '.join(sorted(names))}"
+            )
+        before = getattr(base, name)
+        if hasattr(before, '__dataclass_fields__'):
+            if not isinstance(value, Mapping):
+                raise InvalidParameterError(f"option '{where}{name}' is {value!r}: must be a mapping")
+            changed[name] = with_options(before, value, f'{where}{name}.')
+            continue
+        if isinstance(before, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if isinstance(before, tuple) and isinstance(value, list):
+            value = _items(before, value, f'{where}{name}')
+        if before is not None and type(value) is not type(before):
+            raise InvalidParameterError(
+                f"option '{where}{name}' is {value!r}: must be a {known[name]}"
+            )
+        changed[name] = value
+    return replace(base, **changed)  # type: ignore[type-var]
+
+
+def _items(before: tuple[Any, ...], values: list[Any], where: str) -> tuple[Any, ...]:
+    """Return a tuple; items of a tuple of dataclasses are mappings over the first one's defaults."""
+    if not before or not hasattr(before[0], '__dataclass_fields__'):
+        return tuple(values)
+    for i, value in enumerate(values):
+        if not isinstance(value, Mapping):
+            raise InvalidParameterError(f"option '{where}[{i}]' is {value!r}: must be a mapping")
+    default = type(before[0])()
+    return tuple(with_options(default, v, f'{where}[{i}].') for i, v in enumerate(values))
