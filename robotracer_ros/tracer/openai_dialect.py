@@ -218,8 +218,8 @@ def _points_in(value: Any, depth: int = 0) -> Iterator[tuple[float, ...]]:
         if place is None and 'x' in value and 'y' in value:
             place = [value['x'], value['y']]
         if isinstance(place, list) and len(place) in (2, 3):
-            deep = next((value[k] for k in ('d', 'depth', 'depth_m', 'z') if k in value), None)
-            yield _point(place if deep is None or len(place) == 3 else [*place, deep])
+            deep = [value[k] for k in ('d', 'depth', 'depth_m', 'z') if k in value][:1]
+            yield _point([*place, *deep][:3])
             return
         for item in value.values():
             yield from _points_in(item, depth + 1)

@@ -114,7 +114,8 @@ class Endpoint:
             raise InvalidParameterError(
                 f'{who}: the address holds credentials; they belong into an environment variable'
             )
-        if parsed.scheme not in ('http', 'https') or not parsed.host or parsed.query or parsed.fragment:
+        whole = parsed.scheme in ('http', 'https') and parsed.host and 0 < (parsed.port or 80) < 65536
+        if not whole or parsed.query or parsed.fragment:
             raise InvalidParameterError(
                 f"{who}: address '{url}': must be http(s)://host[:port][/path]"
             )

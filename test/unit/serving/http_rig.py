@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import numpy as np
 
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.tracer.base import Budget, Observation
 from robotracer_ros.tracer.local import LocalTracer, Written
+
+#: one client for all: each new one reads the certificates of the system
+WEB = httpx2.Client(verify=False, trust_env=False, timeout=300)
 
 TRACE = (
     '<think>\n[Scale] [Scene]: 1.500\n</think>\n'
