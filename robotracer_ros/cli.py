@@ -6,11 +6,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from robotracer_ros.errors import RobotracerError
+
+
+class _SimByDefault(TyperGroup):
+    """Commands of ``generate``; without one of their names it is the simulation: ``generate FOLDER``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, '--help'):
+            args = ['sim', *args]
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +33,13 @@ bench = typer.Typer(
     no_args_is_help=True, help='Measure: every figure in the documentation comes from one of these.'
 )
 train = typer.Typer(no_args_is_help=True, help='Train a tracer.')
+generate = typer.Typer(
+    cls=_SimByDefault,
+    no_args_is_help=True,
+    help="Make training data; 'generate FOLDER' is short for 'generate sim FOLDER'. doc/data.md",
+)
 app.add_typer(bench, name='bench')
+app.add_typer(generate, name='generate')
 app.add_typer(train, name='train')
 
 JSON_OPTION = Annotated[
@@ -104,8 +121,8 @@ def trace(
     print(trace_files(image, instruction, depth, intrinsics, checkpoint, out))
 
 
-@app.command()
-def generate(
+@generate.command('sim')
+def generate_sim(
     out: Annotated[Path, typer.Argument(help='Folder for the samples.')],
     scenes: Annotated[int, typer.Option(help='How many scenes.')] = 1000,
     first_seed: Annotated[
@@ -125,6 +142,38 @@ def generate(
 
     config = GenerateConfig(questions, shard_scenes, split)  # type: ignore[arg-type]
     run_generate(out, scenes, first_seed, workers, config, ray)
+
+
+@generate.command('scans')
+def generate_scans(
+    root: Annotated[Path, typer.Argument(help='Folder of the data set, or one of its files.')],
+    out: Annotated[Path, typer.Argument(help='Folder for the samples.')],
+    layout: Annotated[str, typer.Option(help="'ca1m', 'scannet' or 'embodiedscan'.")],
+    every: Annotated[int, typer.Option(help='Use every so many-th frame of a scan.')] = 20,
+    questions: Annotated[int, typer.Option(help='Questions per frame asked for.')] = 24,
+    shard_scans: Annotated[int, typer.Option(help='Scans per shard.')] = 1,
+    split: Annotated[
+        str, typer.Option(help="'train', or what is held out: 'val', 'wording', 'composition'.")
+    ] = 'train',
+    unseen: Annotated[
+        str, typer.Option(help="Space behind what the camera sees: 'occupied' or 'free'.")
+    ] = 'occupied',
+    labels: Annotated[
+        Path | None,
+        typer.Option(help='JSON with names of CA-1M instances: {video: {instance: name}}.'),
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option('--skip-broken', help='Log broken scans and frames and go on.')
+    ] = False,
+    workers: Annotated[int, typer.Option(help='Processes; the result does not depend on it.')] = 1,
+    ray: Annotated[bool, typer.Option('--ray', help='Make the shards with Ray Data.')] = False,
+) -> None:
+    """Write samples of scanned rooms (CA-1M, ScanNet, EmbodiedScan), beside simulated ones or alone."""
+    from robotracer_ros.data.scans.generate import main as run_generate
+    from robotracer_ros.data.scans.records import ScanConfig
+
+    config = ScanConfig(questions, every, shard_scans, split, unseen)  # type: ignore[arg-type]
+    run_generate(layout, root, out, config, workers, ray, labels, skip_broken)  # type: ignore[arg-type]
 
 
 @app.command()
@@ -189,6 +238,32 @@ def serve(
             key=tls_key,
         )
     )
+
+
+@app.command()
+def assemble(
+    vision: Annotated[str, typer.Option(help='SigLIP: folder or hub name.')],
+    language: Annotated[
+        str, typer.Option(help='Qwen2, Qwen2.5 or Qwen3 with its tokenizer: folder or hub name.')
+    ],
+    out: Annotated[Path, typer.Option(help='Folder for the checkpoint; must be empty or absent.')],
+    config: Annotated[
+        Path | None,
+        typer.Option(help='What the parts do not say; default config/model/robotracer-2b.yaml.'),
+    ] = None,
+    spatial: Annotated[
+        str | None,
+        typer.Option(help='MapAnything as frozen spatial encoder: folder or hub name; default: our own.'),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help='bfloat16, float16 or float32.')] = 'bfloat16',
+) -> None:
+    """Build a large model from published parts; projectors, spatial encoder and scale decoder are new."""
+    from robotracer_ros.resources import resource
+    from robotracer_ros.tracer.model.assemble import assemble as run_assemble
+    from robotracer_ros.tracer.model.assemble import summary
+
+    chosen = config or resource('config/model/robotracer-2b.yaml')
+    print(summary(run_assemble(vision, language, out, config=chosen, spatial=spatial, dtype=dtype)))
 
 
 @train.command()
