@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import math
 import time
 import uuid
@@ -19,6 +20,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from robotracer_ros.errors import (
     InputError,
@@ -35,6 +37,8 @@ from robotracer_ros.serving.refusal import Refusal
 from robotracer_ros.serving.requests import Chat, Query, observe_chat, observe_query
 from robotracer_ros.tracer.base import Budget, Observation
 from robotracer_ros.tracer.local import LocalTracer, Written
+
+_LOG = logging.getLogger('uvicorn.error')
 
 M = TypeVar('M', bound=BaseModel)
 
@@ -201,8 +205,22 @@ class Service:
         self, request: Request, form: type[M], read: Callable[[M], tuple[Observation, str]]
     ) -> tuple[Written, str, float]:
         """Read, wait, infer; return what was written, the prompt, and seconds of inference."""
-        budget = Budget(self._limits.timeout_s)
         self.admit(request)
+        try:
+            return await self._admitted(request, form, read)
+        except (Refusal, RobotracerError):
+            raise
+        except ClientDisconnect as error:
+            raise Refusal(400, 'gone', 'the client went before its request was whole') from error
+        except Exception as error:
+            # Here and not in the framework, which would close the connection as well.
+            _LOG.exception('request failed')
+            raise Refusal(500, 'internal', 'a fault of this server; its log has more') from error
+
+    async def _admitted(
+        self, request: Request, form: type[M], read: Callable[[M], tuple[Observation, str]]
+    ) -> tuple[Written, str, float]:
+        budget = Budget(self._limits.timeout_s)
         with self._gate.place():
             body = await self._body(request)
             parsed, observation, prompt = await asyncio.to_thread(_understood, body, form, read)
@@ -281,8 +299,7 @@ def _error_response(error: Exception) -> JSONResponse:
         case HTTPException():
             refusal = Refusal(error.status_code, 'http', str(error.detail))
         case _:
-            # The traceback is in the server's log, and only there.
-            refusal = Refusal(500, 'internal', 'a fault of this server; its log has more')
+            raise error
     return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
 
@@ -306,7 +323,7 @@ def create_app(
     async def handle(request: Request, error: Exception) -> JSONResponse:
         return _error_response(error)
 
-    for kind in (Refusal, RobotracerError, HTTPException, Exception):
+    for kind in (Refusal, RobotracerError, HTTPException):
         app.add_exception_handler(kind, handle)
 
     @app.get('/healthz')

@@ -398,7 +398,8 @@ def test_what_does_not_load_is_refused_and_the_old_model_stays(make_rig, probe):
     rig.shoot()
     for values, text in (
             ({'tracer.plugin': 'psychic'}, "UNKNOWN_PLUGIN (501): tracer plugin 'psychic' is "
-                                           'unknown: known are local, probe, replay'),
+                                           'unknown: known are local, openai, probe, '
+                                           'replay, robotracer_server'),
             ({'tracer.replay.path': 'nowhere.jsonl'}, 'CHECKPOINT (206)'),
             ({'tracer.plugin': 'probe'}, 'INVALID_PARAMETER (502)'),
             ({'tracer.plugin': 'probe', 'tracer.checkpoint': 'huge', 'tracer.probe.path': 'x'},
