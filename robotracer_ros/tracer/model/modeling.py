@@ -122,12 +122,12 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
     def visual_tokens(self, pixel_values: Tensor) -> Tensor:
         """Encode images: (B, C, H, W) packed pixels to (B, visual_tokens, width)."""
         rgb, geometry = unpack(pixel_values)
-        seen = rgb.to(self.dtype)
         side = getattr(self.config.vision_config, 'image_size', None)
+        seen = rgb
         if side is not None and tuple(rgb.shape[-2:]) != (side, side):
             # A SigLIP has one input size of its own; the geometry keeps the finer grid.
-            seen = F.interpolate(seen, (side, side), mode='bilinear', antialias=True)
-        vision = self.vision_tower(pixel_values=seen).last_hidden_state
+            seen = F.interpolate(rgb.float(), (side, side), mode='bilinear', antialias=True)
+        vision = self.vision_tower(pixel_values=seen.to(self.dtype)).last_hidden_state
         vision, spatial = (
             self.mm_projector(self._merged(vision)),
             self.spatial_projector(self._merged(self.spatial_encoder(rgb, geometry))),
