@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from robotracer_ros.data.facts import Fact, SceneFacts
+from robotracer_ros.data.facts import ELSEWHERE, Fact, SceneFacts
 from robotracer_ros.data.relations import (
     HEIGHT_GAP_M,
     HEIGHT_RATIO,
@@ -239,7 +239,7 @@ def _relative(selector: Relative, pool: list[Fact], facts: SceneFacts) -> Fact |
 
 def _ranked(pool: list[Fact], anchor: Fact, rank: int) -> Fact | None:
     """Return the object at a place in the order of distances from an anchor, if it stands clear of its neighbours."""
-    if len(pool) < 2 or rank >= len(pool):
+    if len(pool) < 2 or rank >= len(pool) or any(o.on == ELSEWHERE for o in (anchor, *pool)):
         return None
     order = sorted(pool, key=lambda o: apart(o, anchor))
     far = [apart(o, anchor) for o in order]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import hypot
 from typing import Literal
 
-from robotracer_ros.data.facts import Fact
+from robotracer_ros.data.facts import ELSEWHERE, Fact
 
 Breadth = Literal['core', 'full']
 
@@ -57,6 +57,8 @@ FULL = (
     'same color as',
     'at a distance from',
 )
+#: relations between things whose distance is told along the surface that they share
+_OF_ONE_SURFACE = ('above', 'below', 'between', 'next to', 'at a distance from')
 
 
 def holds(
@@ -79,11 +81,14 @@ def holds(
         ValueError: the relation is unknown.
     """
     a = anchors[0]
+    if relation in _OF_ONE_SURFACE and ELSEWHERE in (o.on, *(x.on for x in anchors)):
+        # Nobody knows what these stand on, and how far up one is above the other.
+        return None
     match relation:
         case 'on' | 'in':
-            return o.on == a.index
+            return None if o.on == ELSEWHERE else o.on == a.index
         case 'under' | 'holding':
-            return a.on == o.index
+            return None if a.on == ELSEWHERE else a.on == o.index
         case 'above':
             return _above(o, a, objects)
         case 'below':
@@ -178,6 +183,8 @@ def _closer(o: Fact, a: Fact) -> bool | None:
 
 
 def _same_color(o: Fact, a: Fact) -> bool | None:
+    if not o.color or not a.color:
+        return None
     if o.color == a.color:
         return True
     # A white pot with a red flower is neither of the colour of a red box nor plainly not.
