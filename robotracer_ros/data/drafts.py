@@ -118,7 +118,7 @@ def draft(
     raise ValueError(f"primitive '{primitive}' is unknown: must be M1, M2, M3, M4, M5 or hover")
 
 
-def _far_enough(facts: SceneFacts, moved: Fact, goal: Goal) -> bool:
+def far_enough(facts: SceneFacts, moved: Fact, goal: Goal) -> bool:
     """Tell whether a goal is worth moving for: some way off, and nobody would call it reached already."""
     start = np.array([moved.x, moved.y, moved.bottom])
     wide = GoalRegion(goal.region.pose, goal.region.extents + 2 * ALREADY_THERE)
@@ -141,7 +141,7 @@ def _find_goal(
         pairs = [(a, b) for i, a in enumerate(standing) for b in standing[i + 1 :]]
         for a, b in shuffled(rng, pairs)[:4]:
             middle = regions.goal_between(facts, moved, a, b)
-            if middle is not None and _far_enough(facts, moved, middle):
+            if middle is not None and far_enough(facts, moved, middle):
                 ordered = (a, b) if a.right < b.right or rng.random() < 0.3 else (b, a)
                 return middle, ordered, None
         return None
@@ -165,7 +165,7 @@ def _find_goal(
                 goal = regions.goal_beside(
                     facts, moved, reference, relation, distance[0] if distance else None
                 )
-        if goal is not None and _far_enough(facts, moved, goal):
+        if goal is not None and far_enough(facts, moved, goal):
             return goal, (reference,), distance
     return None
 
@@ -202,7 +202,7 @@ def _shift(facts: SceneFacts, moved: Fact, rng: np.random.Generator) -> Draft | 
         if distance is None:
             continue
         goal = regions.goal_shift(facts, moved, relation, distance[0])
-        if goal is None or not _far_enough(facts, moved, goal):
+        if goal is None or not far_enough(facts, moved, goal):
             continue
         path = carry_around(facts, moved, goal.point)
         if path is not None:

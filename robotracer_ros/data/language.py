@@ -7,7 +7,7 @@ A phrase is found by trying programs of :mod:`robotracer_ros.data.program` until
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -301,7 +301,7 @@ def _anchors(
     relation: str,
     others: list[int],
     rng: np.random.Generator,
-) -> list[tuple[int, ...]]:
+) -> Sequence[tuple[int, ...]]:
     """Return anchors to try for a relation."""
 
     def container(i: int) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from robotracer_ros.data import regions, wording
 from robotracer_ros.data.facts import ELSEWHERE, Fact, SceneFacts
+from robotracer_ros.data.hand import end_effector_task
 from robotracer_ros.data.language import describe
 from robotracer_ros.data.record import Mention, Sample
 from robotracer_ros.data.relations import HEIGHT_GAP_M, Breadth
@@ -29,8 +30,8 @@ from robotracer_ros.data.split import (
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import SIMPLE_PRIMITIVES, sample_tasks
 from robotracer_ros.data.wording import length_in_words
-from robotracer_ros.geometry.trace import Referring
-from robotracer_ros.geometry.transforms import make_transform
+from robotracer_ros.geometry.trace import Referring, TraceKind
+from robotracer_ros.geometry.transforms import apply, make_transform
 from robotracer_ros.sim.spec import Primitive, SceneObject
 from robotracer_ros.tracer.prompts import lift_prompt, measure_prompt, refer_prompt, trace_prompt
 from robotracer_ros.tracer.text import UNITS_M, write_answer
@@ -49,6 +50,8 @@ TYPE_WEIGHTS: Mapping[str, float] = {
 }
 #: begins the name of a relation with a distance to it
 _AT = 'at a distance '
+#: share of carries in full breadth that are asked for as the way of the gripper, where that is possible
+_HAND_SHARE = 0.35
 _TUPLE = re.compile(r'\(\d+, \d+(?:, \d+\.\d+)?\)')
 _T = Template
 _FREE = (
@@ -130,10 +133,16 @@ def sample_questions(
     traces = sum(t.startswith('trace') or t == 'lift' for t in wanted)
     primitives = SIMPLE_PRIMITIVES if simple else None
     tasks = (
-        sample_tasks(facts, rng, traces, primitives, split=split, plain_names=simple)
+        sample_tasks(
+            facts, rng, traces, primitives, split=split, plain_names=simple, breadth=breadth
+        )
         if traces
         else []
     )
+    if breadth == 'full':
+        tasks = [
+            (rng.random() < _HAND_SHARE and end_effector_task(facts, t)) or t for t in tasks
+        ]
     samples: list[Sample | None] = []
     for kind in wanted:
         match kind:
@@ -347,15 +356,18 @@ def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
     answer = write_answer(points, task.reasoning if think else ())
     meant: list[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]] = []
     last = _rests_on(facts, task)
+    of_object = task.kind == TraceKind.OBJECT_CENTRIC
     if think:
         by_id = {o.object.id: o for o in facts.objects}
         for step, i in zip(task.reasoning, task.step_objects, strict=True):
             if isinstance(step, Referring):  # of an object, or of the place where it is to end
-                owner, world = (i, by_id[i].surface) if i is not None else (last, task.path[-1])
+                place = task.path[-1] if of_object else _lift(facts, step.point)
+                owner, world = (i, by_id[i].surface) if i is not None else (last, place)
                 meant.append((owner, world, step.point))
     for k, (world, uvd) in enumerate(zip(task.path, task.trace, strict=True)):
         owner = task.moved if k == 0 else last if k == len(task.path) - 1 else None
-        meant.append((owner, world, (float(uvd[0]), float(uvd[1]), float(uvd[2]))))
+        written = (float(uvd[0]), float(uvd[1]), float(uvd[2]))
+        meant.append((owner if of_object else None, world, written))
     ids = (task.moved, *task.references, *((task.via,) if task.via else ()), *task.hover_targets)
     return Sample(prompt, answer, task_type, _mentions(answer, meant), ids, task)
 
@@ -392,6 +404,11 @@ def _mentions(
     return tuple(
         Mention(m.start(), m.end(), i, w, p) for m, (i, w, p) in zip(found, meant, strict=True)
     )
+
+
+def _lift(facts: SceneFacts, uvd: tuple[float, float, float]) -> NDArray[np.float64]:
+    """Return the world point (3,) of (u, v, d)."""
+    return apply(facts.scene.world_from_camera, facts.camera.lift(np.array(uvd)))
 
 
 def _round(uvd: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -38,7 +38,8 @@ class Task:
         instruction: What the person says.
         primitive: ``M1`` place relative to a reference, ``M2`` move by a distance, ``M3`` stack,
             ``M4`` bypass then place,
-            ``M5`` bypass then stack, ``hover`` pass over each target, ``push``.
+            ``M5`` bypass then stack, ``hover`` pass over each target, ``push`` slide along the
+            table with the closed jaws.
         relation: Relation word of the goal, e.g. ``on``, ``left of``.
         moved: Id of the object to move.
         references: Ids of the objects that the goal is relative to.
@@ -49,7 +50,7 @@ class Task:
             surface point of the object at its
             mask centroid, then positions of the object's centre, last (unless hovering) the point
             of the support surface
-            under the placed object's centre.
+            under the placed object's centre. End-effector-centric: positions of the tool centre point.
         trace: (N, 3) the same as (u, v, d) in the scene's camera.
         reasoning: Steps of the generating program in order.
         key_steps: Indices into ``reasoning`` that are annotated as key steps.

@@ -17,6 +17,8 @@ from robotracer_ros.data.drafts import Draft, draft, movable
 from robotracer_ros.data.facts import Fact, SceneFacts
 from robotracer_ros.data.language import Phrase, describe
 from robotracer_ros.data.paths import MAX_KEYPOINTS
+from robotracer_ros.data.push import draft_push, pushable
+from robotracer_ros.data.relations import Breadth
 from robotracer_ros.data.split import Split, shuffled, weighted
 from robotracer_ros.data.task import Task
 from robotracer_ros.geometry.trace import Measuring, ReasoningStep, Referring, Scale, TraceKind
@@ -32,6 +34,8 @@ PRIMITIVE_WEIGHTS: Mapping[str, float] = {
     'M5': 2.4,
     'hover': 1.4,
 }
+#: the same with what robotracer-tiny was not trained on
+FULL_PRIMITIVES: Mapping[str, float] = {**PRIMITIVE_WEIGHTS, 'push': 1.6}
 #: what a demo asks for
 SIMPLE_PRIMITIVES = {'M1': 3.0, 'M3': 1.0}
 #: steps of reasoning at most
@@ -100,6 +104,7 @@ def sample_tasks(
     split: Split = 'train',
     rejections: Rejections | None = None,
     plain_names: bool = False,
+    breadth: Breadth = 'core',
 ) -> list[Task]:
     """Make up to ``n`` different tasks of a scene.
 
@@ -107,18 +112,20 @@ def sample_tasks(
         scene: The scene, or its facts when they are known already.
         rng: Source of all choices: the same state gives the same tasks.
         n: How many tasks are wanted.
-        primitives: Names and relative weights, ``PRIMITIVE_WEIGHTS`` when None.
+        primitives: Names and relative weights; when None ``PRIMITIVE_WEIGHTS``, in full breadth ``FULL_PRIMITIVES``.
         rendering: The exact image; without it visibility comes from a quick view that lacks the robot.
         split: ``train`` and ``val`` use no held-out wording or composition, ``wording`` and
             ``composition`` at least one.
         rejections: Counts attempts by outcome when given.
         plain_names: Name things by kind, colour and size only, without ordinals and relations.
+        breadth: Relations by which things are named.
 
     Returns:
         Tasks with different instructions, fewer than ``n`` when the scene does not yield more.
     """
     facts = scene if isinstance(scene, SceneFacts) else SceneFacts(scene, rendering)
-    weights = dict(PRIMITIVE_WEIGHTS if primitives is None else primitives)
+    usual = PRIMITIVE_WEIGHTS if breadth == 'core' else FULL_PRIMITIVES
+    weights = dict(usual if primitives is None else primitives)
     objects = movable(facts)
     tasks: list[Task] = []
     seen: set[str] = set()
@@ -131,7 +138,7 @@ def sample_tasks(
         if len(tasks) == n:
             break
         primitive = weighted(rng, list(weights), list(weights.values()))
-        task, reason = _attempt(facts, primitive, objects, rng, split, plain_names)
+        task, reason = _attempt(facts, primitive, objects, rng, split, plain_names, breadth)
         if task is not None and task.instruction in seen:
             task, reason = None, 'repeated instruction'
         count[reason] += 1
@@ -148,18 +155,23 @@ def _attempt(
     rng: np.random.Generator,
     split: Split,
     plain_names: bool,
+    breadth: Breadth,
 ) -> tuple[Task | None, str]:
-    order = shuffled(rng, objects)
+    push = primitive == 'push'
+    order = shuffled(rng, pushable(facts) if push else objects)
     if primitive == 'hover' and rng.random() < 0.5:
         order.sort(key=lambda o: o.kind != 'watering can')
-    plans = (draft(facts, primitive, moved, rng, split) for moved in order[:_MOVED_TRIED])
+    plans = (
+        draft_push(facts, moved, rng, split) if push else draft(facts, primitive, moved, rng, split)
+        for moved in order[:_MOVED_TRIED]
+    )
     plan = next((p for p in plans if p is not None), None)
     if plan is None:
         return None, f'{primitive}: no goal or path'
     path, reason = _keypoints(facts, plan)
     if path is None:
         return None, reason
-    named = _name(facts, plan, rng, split, plain_names)
+    named = _name(facts, plan, rng, split, plain_names, breadth)
     if named is None:
         return None, 'no unique phrase'
     sentence, rare_wording = _say(plan, named, rng, split)
@@ -167,10 +179,11 @@ def _attempt(
     rare_wording = rare_wording or any(p.held_out_wording for p in named.all)
     if (split == 'wording') != rare_wording or (split == 'composition') != rare_composition:
         return None, f'not of the split {split}'
-    trace = facts.project(path)
-    trace = np.column_stack([np.round(trace[:, :2]), np.round(trace[:, 2], 3)])
-    trace[0] = plan.moved.uvd
-    steps, ids, keys = _reason(facts, plan, named, trace[-1] if plan.goal else None)
+    trace = _written(facts, path)
+    if not push:
+        trace[0] = plan.moved.uvd
+    end = _written(facts, plan.goal.point[None])[0] if plan.goal else None
+    steps, ids, keys = _reason(facts, plan, named, end)
     o = facts.scene.objects
     task = Task(
         instruction=sentence,
@@ -178,7 +191,7 @@ def _attempt(
         relation=plan.relation,
         moved=o[plan.moved.index].id,
         references=tuple(o[r.index].id for r in plan.references),
-        kind=TraceKind.OBJECT_CENTRIC,
+        kind=TraceKind.END_EFFECTOR_CENTRIC if push else TraceKind.OBJECT_CENTRIC,
         goal=plan.goal.region if plan.goal else None,
         hover_targets=tuple(o[t.index].id for t in plan.hover),
         path=path,
@@ -194,25 +207,39 @@ def _attempt(
     return task, 'accepted'
 
 
+def _written(facts: SceneFacts, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return world points (N, 3) as (u, v, d) with the digits of a trace."""
+    uvd = facts.project(points)
+    return np.column_stack([np.round(uvd[:, :2]), np.round(uvd[:, 2], 3)])
+
+
 def _keypoints(facts: SceneFacts, plan: Draft) -> tuple[NDArray[np.float64] | None, str]:
-    """Join surface point, carry and goal, and reject what the reference rejects."""
-    parts = [plan.moved.surface[None], plan.carry.centres]
-    if plan.goal is not None:
-        parts.append(plan.goal.point[None])
+    """Join surface point, carry and goal (a push has only its way), and reject what the reference rejects."""
+    push = plan.primitive == 'push'
+    parts = [plan.carry.centres]
+    if not push:
+        parts.insert(0, plan.moved.surface[None])
+        if plan.goal is not None:
+            parts.append(plan.goal.point[None])
     path = np.concatenate(parts)
     if len(path) > MAX_KEYPOINTS:
         return None, 'too many keypoints'
     uvd = facts.project(path)
     if not np.all((uvd[:, :2] > _BORDER) & (uvd[:, :2] < 1000 - _BORDER)):
         return None, 'keypoint outside the frame'
-    between = np.concatenate([np.linspace(a, b, 5) for a, b in pairwise(path[1:])])
+    between = np.concatenate([np.linspace(a, b, 5) for a, b in pairwise(path[0 if push else 1 :])])
     own = plan.moved.index
     hidden = sum(facts.hidden(p) not in (None, own) for p in between) / len(between)
     return (path, '') if hidden <= _MAX_HIDDEN else (None, 'hidden')
 
 
 def _name(
-    facts: SceneFacts, plan: Draft, rng: np.random.Generator, split: Split, plain: bool
+    facts: SceneFacts,
+    plan: Draft,
+    rng: np.random.Generator,
+    split: Split,
+    plain: bool,
+    breadth: Breadth,
 ) -> _Named | None:
     """Find phrases; none of them leans on another object that the sentence is about."""
     spoken = [plan.moved, *plan.references, *((plan.via,) if plan.via else ()), *plan.hover]
@@ -228,6 +255,7 @@ def _name(
             depth=depth,
             clause=index == plan.moved.index,
             plain=plain,
+            breadth=breadth,
         )
 
     # One relation inside another is enough where a sentence speaks of three things or more.
@@ -257,7 +285,7 @@ def _say(plan: Draft, named: _Named, rng: np.random.Generator, split: Split) -> 
         slots['d'] = plan.distance[1]
     if plan.via and named.via:
         slots |= {'v': named.via.text, 's': fill(wording.PASS[plan.via_side])}
-    if plan.primitive in ('M1', 'M4'):
+    if plan.primitive in ('M1', 'M4') or (plan.primitive == 'push' and plan.references):
         where = wording.WHERE_DISTANCE if plan.distance else wording.WHERE
         slots['w'] = fill(where[plan.relation], **slots)
     match plan.primitive:
@@ -266,6 +294,11 @@ def _say(plan: Draft, named: _Named, rng: np.random.Generator, split: Split) -> 
         case 'M2':
             slots['s'] = fill(wording.SHIFT_SIDE[plan.relation])
             sentence = fill(wording.SHIFT, **slots)
+        case 'push' if plan.references:
+            sentence = fill(wording.PUSH, **slots)
+        case 'push':
+            slots['s'] = fill(wording.SHIFT_SIDE[plan.relation])
+            sentence = fill(wording.PUSH_SHIFT, **slots)
         case 'M3':
             sentence = fill(wording.STACK, **slots)
         case 'M4':
@@ -329,7 +362,7 @@ def _reason(
         measure(f'the height of {named.via.text}', plan.via.height, objects[plan.via.index].id)
     if plan.distance:
         measure(
-            'the distance to move' if plan.primitive == 'M2' else 'the distance asked for',
+            'the distance asked for' if plan.references else 'the distance to move',
             plan.distance[0],
             None,
         )

@@ -84,6 +84,26 @@ BYPASS_STACK = (
     _T('steer {m} {s} {v} and pile it onto {r}', True),
 )
 
+PUSH = (
+    _T('push {m} {w}', weight=3),
+    _T('slide {m} {w}', weight=2),
+    _T('push {m} along the table until it is {w}'),
+    _T('please push {m} so that it is {w}'),
+    _T('can you slide {m} {w}?'),
+    _T('without lifting it, move {m} {w}'),
+    _T('shove {m} {w}', True),
+    _T('nudge {m} over until it stands {w}', True),
+)
+PUSH_SHIFT = (
+    _T('push {m} {d} {s}', weight=3),
+    _T('slide {m} {s} by {d}', weight=2),
+    _T('push {m} {s} by {d}'),
+    _T('please push {m} {d} {s}'),
+    _T('without lifting it, move {m} {d} {s}'),
+    _T('shove {m} {d} {s}', True),
+    _T('nudge {m} {s} by {d}', True),
+)
+
 WATER_ALL = (
     _T('water the flowers {o} with {m}', weight=3),
     _T('use {m} to water the flowers {o}', weight=2),
