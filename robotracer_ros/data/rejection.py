@@ -26,9 +26,9 @@ class Rejected:
     detail: str = ''
 
 
-def rejections_path(out: Path, source: Source, index: int) -> Path:
-    """Return the list that belongs to a training shard."""
-    return out / 'rejections' / f'train-{source}-{index:06d}.jsonl'
+def rejections_path(out: Path, source: Source, index: int, split: str = 'train') -> Path:
+    """Return the list that belongs to a shard."""
+    return out / 'rejections' / f'{split}-{source}-{index:06d}.jsonl'
 
 
 def write_rejections(path: Path, found: Sequence[tuple[str, Rejected]]) -> None:
@@ -38,11 +38,14 @@ def write_rejections(path: Path, found: Sequence[tuple[str, Rejected]]) -> None:
     path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
 
 
-def report_rejections(out: Path, source: Source, shards: int) -> dict[str, int]:
+def report_rejections(
+    out: Path, source: Source, shards: int, split: str = 'train'
+) -> dict[str, int]:
     """Count the reasons in the lists beside the shards, and print them, most frequent first."""
     found: Counter[str] = Counter()
     for index in range(shards):
-        for line in rejections_path(out, source, index).read_text(encoding='utf-8').splitlines():
+        path = rejections_path(out, source, index, split)
+        for line in path.read_text(encoding='utf-8').splitlines():
             found[json.loads(line)['reason']] += 1
     for reason, n in found.most_common():
         print(f'{n:8d} left out: {reason}')

@@ -24,20 +24,22 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._tar: tarfile.TarFile | None = None
-        self._members: dict[str, tarfile.TarInfo | Path] = {}
+        #: file, where it begins in it, and bytes
+        self._members: dict[str, tuple[Path, int, int]] = {}
         if path.is_dir():
             for file in sorted(path.rglob('*')):
                 if file.is_file():
-                    self._members[f'{path.name}/{file.relative_to(path).as_posix()}'] = file
+                    name = f'{path.name}/{file.relative_to(path).as_posix()}'
+                    self._members[name] = (file, 0, file.stat().st_size)
             return
         try:
             # Uncompressed only: members are read in any order.
-            self._tar = tarfile.open(path, 'r:')  # noqa: SIM115
-            for info in self._tar:
-                if info.isfile():
-                    self._members[str(PurePosixPath(info.name))] = info
-        except (tarfile.TarError, OSError, EOFError) as error:
+            with tarfile.open(path, 'r:') as tar:
+                for info in tar:
+                    if info.isfile():
+                        name = str(PurePosixPath(info.name))
+                        self._members[name] = (path, info.offset_data, info.size)
+        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
             raise DatasetFileError(path, '', f'cannot be read as a tar file: {error}') from error
 
     @property
@@ -50,15 +52,15 @@ class Archive:
         found = self._members.get(name)
         if found is None:
             raise DatasetFileError(self.path, name, 'is missing')
+        path, begin, size = found
         try:
-            if isinstance(found, Path):
-                return found.read_bytes()
-            file = self._tar.extractfile(found) if self._tar else None
-            data = file.read() if file else b''
-        except (tarfile.TarError, OSError, EOFError) as error:
+            with path.open('rb') as file:
+                file.seek(begin)
+                data = file.read(size)
+        except OSError as error:
             raise DatasetFileError(self.path, name, f'cannot be read: {error}') from error
-        if len(data) < found.size:
-            raise DatasetFileError(self.path, name, f'is cut off: {len(data)} of {found.size} bytes')
+        if len(data) < size:
+            raise DatasetFileError(self.path, name, f'is cut off: {len(data)} of {size} bytes')
         return data
 
     def json(self, name: str) -> Any:
@@ -67,8 +69,3 @@ class Archive:
             return json.loads(self.read(name))
         except ValueError as error:
             raise DatasetFileError(self.path, name, f'cannot be read as JSON: {error}') from error
-
-    def close(self) -> None:
-        """Close the tar file."""
-        if self._tar is not None:
-            self._tar.close()

@@ -216,10 +216,6 @@ class Ca1mScan:
                 'gravity and boxes do not belong together',
             )
 
-    def close(self) -> None:
-        """Close the archive."""
-        self._archive.close()
-
 
 def _label(item: Mapping[str, Any]) -> str:
     """Return the name of an instance: its category, or where that says nothing a caption of a few words."""

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,12 @@ from typing import Any, Literal, get_args
 from robotracer_ros.data.dataset import ShardJob, build
 from robotracer_ros.data.generate import held_out_lists
 from robotracer_ros.data.record import Record
+from robotracer_ros.data.rejection import (
+    Rejected,
+    rejections_path,
+    report_rejections,
+    write_rejections,
+)
 from robotracer_ros.data.scans import ca1m, embodiedscan, scannet
 from robotracer_ros.data.scans.frame import Scan
 from robotracer_ros.data.scans.occupancy import Unseen
@@ -27,7 +32,6 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 #: of the readers and the generator together: the same version, files and configuration give the same records
 VERSION = 1
 
-_log = logging.getLogger(__name__)
 Labels = Mapping[str, Mapping[str, str]]
 
 
@@ -63,35 +67,41 @@ def make_records(
     layout: Layout,
     scans: tuple[tuple[str, ...], ...],
     config: ScanConfig,
-    labels: Labels | None = None,
-    skip_broken: bool = False,
+    labels: Labels | None,
+    skip_broken: bool,
+    rejections: Path,
 ) -> Iterator[Record]:
-    """Make the records of some scans in order.
+    """Make the records of some scans in order; at the end write which frames made none, and why.
 
     Raises:
-        DatasetFileError: a file is broken, and ``skip_broken`` is not set; else it is logged and left out.
+        DatasetFileError: a file is broken, and ``skip_broken`` is not set; else it is listed.
     """
+    left_out: list[tuple[str, Rejected]] = []
+
+    def refuse(name: str, error: DatasetFileError) -> None:
+        if not skip_broken:
+            raise error
+        left_out.append((name, Rejected('broken file', str(error))))
+
     for where in scans:
         try:
             scan = open_scan(layout, where, labels)
         except DatasetFileError as error:
-            _refuse(error, skip_broken)
+            refuse(Path(where[0]).name, error)
             continue
         for name in scan.names[:: config.every]:
+            label = f'{layout}/{scan.id}/{name}'
             try:
                 frame = scan.read(name)
             except DatasetFileError as error:
-                _refuse(error, skip_broken)
+                refuse(label, error)
                 continue
-            record = None if frame is None else make_record(frame, config)
-            if record is not None:
-                yield record
-
-
-def _refuse(error: DatasetFileError, skip: bool) -> None:
-    if not skip:
-        raise error
-    _log.warning('left out: %s', error)
+            made = Rejected('no pose') if frame is None else make_record(frame, config)
+            if isinstance(made, Record):
+                yield made
+            else:
+                left_out.append((label, made))
+    write_rejections(rejections, left_out)
 
 
 def read_labels(path: Path) -> dict[str, dict[str, str]]:
@@ -115,7 +125,7 @@ def main(
     labels: str | Path | None = None,
     skip_broken: bool = False,
 ) -> dict[str, Any]:
-    """Write a data set from scans, going on where it was interrupted; returns what ``build`` does.
+    """Write a data set from scans, going on where it was interrupted.
 
     Args:
         layout: How the scans are laid out.
@@ -125,7 +135,10 @@ def main(
         workers: Processes.
         ray: Make shards with Ray Data.
         labels: JSON file with names of instances, for CA-1M.
-        skip_broken: Log broken scans and frames and go on.
+        skip_broken: List broken scans and frames and go on.
+
+    Returns:
+        What ``build`` returns, and ``rejected``: how many frames by reason; ``rejections/`` lists them.
 
     Raises:
         InvalidParameterError: a number is out of range or the folder holds a data set made otherwise.
@@ -143,7 +156,7 @@ def main(
         raise InvalidParameterError(f"split '{c.split}': must be one of {', '.join(SPLITS)}")
     if labels is not None and layout != 'ca1m':
         raise InvalidParameterError(f"labels are read for layout 'ca1m' only, not for '{layout}'")
-    root = Path(root)
+    root, out = Path(root), Path(out)
     names = None if labels is None else read_labels(Path(labels))
     found = find_scans(layout, root)
     jobs = []
@@ -152,7 +165,12 @@ def main(
         # Where the data set lies is not what it is.
         inside = [[_relative(s[0], root), *s[1:]] for s in scans]
         jobs.append(
-            ShardJob(index, make_records, (layout, scans, c, names, skip_broken), {'scans': inside})
+            ShardJob(
+                index,
+                make_records,
+                (layout, scans, c, names, skip_broken, rejections_path(out, 'scan', index, c.split)),
+                {'scans': inside},
+            )
         )
     settings = {
         'version': VERSION,
@@ -166,7 +184,8 @@ def main(
         f'robotracer generate scans --layout {layout} ROOT FOLDER --split {c.split} --every {c.every} '
         f'--questions {c.questions} --shard-scans {c.shard_scans} --unseen {c.unseen}'
     )
-    return build(out, 'scan', c.split, settings, jobs, workers, ray, command)
+    result = build(out, 'scan', c.split, settings, jobs, workers, ray, command)
+    return {**result, 'rejected': report_rejections(out, 'scan', len(jobs), c.split)}
 
 
 def _relative(path: str, root: Path) -> str:

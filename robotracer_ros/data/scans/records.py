@@ -10,16 +10,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from robotracer_ros.data.generate import masks_of, object_entries
-from robotracer_ros.data.qa import sample_questions
+from robotracer_ros.data.qa import TYPE_WEIGHTS, sample_questions, trace
 from robotracer_ros.data.record import Record, Sample, encode_depth, encode_png16, encode_rgb
+from robotracer_ros.data.rejection import Rejected
 from robotracer_ros.data.scans.facts import ScanFacts
 from robotracer_ros.data.scans.frame import ScanFrame
 from robotracer_ros.data.scans.occupancy import Unseen
 from robotracer_ros.data.scans.platforms import Platform, find_platforms
 from robotracer_ros.data.scans.segments import segment
-from robotracer_ros.data.split import SPLITS, Split
+from robotracer_ros.data.split import SPLITS, Split, weighted
 from robotracer_ros.data.task import GoalRegion
+from robotracer_ros.data.tasks import Rejections, sample_tasks
 from robotracer_ros.geometry.transforms import make_transform
+
+_TRACES = {k: w for k, w in TYPE_WEIGHTS.items() if k.startswith('trace') or k == 'lift'}
+_POINTING = {k: w for k, w in TYPE_WEIGHTS.items() if k not in _TRACES}
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,24 @@ def facts_of(frame: ScanFrame, unseen: Unseen = 'occupied', most: int = 3) -> li
     return [ScanFacts(frame, segments, p, unseen) for p in chosen or [None]]
 
 
-def make_record(frame: ScanFrame, config: ScanConfig) -> Record | None:
-    """Make the record of a frame, or None when there is nothing to ask about it.
+def questions(
+    facts: ScanFacts, rng: np.random.Generator, n: int, split: Split, count: Rejections
+) -> list[Sample]:
+    """Make up to ``n`` questions about a frame and a platform.
+
+    Things are pointed at and measured with all relations; traces are object-centric, of the primitives M1 to M5 and
+    hovering, as in the paper's scans: nothing is known of a gripper or of what slides.
+    """
+    share = sum(_TRACES.values()) / sum(TYPE_WEIGHTS.values())
+    wanted = round(share * n)
+    tasks = sample_tasks(facts, rng, wanted, split=split, rejections=count)
+    kinds = [weighted(rng, list(_TRACES), list(_TRACES.values())) for _ in tasks]
+    pointing = sample_questions(facts, rng, n - wanted, split, _POINTING, breadth='full')
+    return [*(trace(facts, t, k) for t, k in zip(tasks, kinds, strict=True)), *pointing]
+
+
+def make_record(frame: ScanFrame, config: ScanConfig) -> Record | Rejected:
+    """Make the record of a frame, or say why there is nothing to ask about it.
 
     Everything follows from the frame and the configuration.
     """
@@ -61,12 +82,13 @@ def make_record(frame: ScanFrame, config: ScanConfig) -> Record | None:
     rng = np.random.default_rng([31338, zlib.crc32(name.encode()), SPLITS.index(config.split)])
     views = facts_of(frame, config.unseen, config.platforms)
     samples: dict[str, Sample] = {}
+    attempts = Rejections()
     share = -(-config.questions // len(views))
     for facts in views:
-        for sample in sample_questions(facts, rng, share, config.split):
+        for sample in questions(facts, rng, share, config.split, attempts):
             samples.setdefault(sample.prompt, raised(sample, facts.height))
     if not samples:
-        return None
+        return Rejected('nothing to ask about', f'{len(frame.boxes)} boxes, {len(views[0].objects)} seen')
     first = views[0]
     segmentation = first.view.segmentation
     up = make_transform(translation=(0.0, 0.0, first.height))
@@ -91,6 +113,7 @@ def make_record(frame: ScanFrame, config: ScanConfig) -> Record | None:
         extra={
             'platforms': [round(v.height, 4) for v in views if v.platform is not None],
             'dropped_boxes': list(frame.dropped),
+            'trace_attempts': dict(sorted(attempts.items())),
         },
     )
 

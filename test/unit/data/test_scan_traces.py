@@ -19,7 +19,6 @@ from robotracer_ros.data.facts import ELSEWHERE, ON_TABLE, SceneFacts
 from robotracer_ros.data.heights import CELL
 from robotracer_ros.data.paths import carry
 from robotracer_ros.data.qa import sample_questions
-from robotracer_ros.data.scans import generate
 from robotracer_ros.data.scans.ca1m import Ca1mScan
 from robotracer_ros.data.scans.facts import ScanFacts
 from robotracer_ros.data.scans.generate import main
@@ -305,7 +304,7 @@ def test_the_command_writes_a_data_set_and_goes_on(bare, tmp_path):
         run(app, [*command, '--unseen', 'free'], catch_exceptions=False)
 
 
-def test_broken_scans_stop_the_command_or_are_told(bare, tmp_path, caplog):
+def test_broken_scans_stop_the_command_or_are_listed(bare, tmp_path):
     root = tmp_path / 'ca1m'
     root.mkdir()
     frame_of(bare, root)
@@ -315,7 +314,9 @@ def test_broken_scans_stop_the_command_or_are_told(bare, tmp_path, caplog):
         main('ca1m', root, tmp_path / 'a', ScanConfig(questions=2))
     done = main('ca1m', root, tmp_path / 'b', ScanConfig(questions=2), skip_broken=True)
     assert done['counts']['records'] == 1
-    told = [r.getMessage() for r in caplog.records if r.name == generate.__name__]
+    assert done['rejected'] == {'broken file': 2}
+    lists = sorted((tmp_path / 'b' / 'rejections').glob('train-scan-*.jsonl'))
+    told = [json.loads(line)['detail'] for p in lists for line in p.read_text().splitlines()]
     assert len(told) == 2
     assert 'ca1m-val-1.tar' in told[0]
     assert 'ca1m-val-2.tar' in told[1]
@@ -339,7 +340,8 @@ def test_scannet_frames_are_taken_as_asked(bare, tmp_path):
     picture = renderer().render(bare)
     write_scannet(tmp_path / 'scannet', bare, [picture] * 5, lost=(2,))
     done = main('scannet', tmp_path / 'scannet', tmp_path / 'out', ScanConfig(questions=4, every=2))
-    assert done['counts']['records'] == 2  # 0 and 4; 2 was lost
+    assert done['counts']['records'] == 2  # 0 and 4
+    assert done['rejected'] == {'no pose': 1}  # 2
     (shard,) = (tmp_path / 'out' / 'data').glob('*.parquet')
     records = list(read_records(shard))
     assert [r.origin for r in records] == ['scannet/scene0042_00/0', 'scannet/scene0042_00/4']
