@@ -60,7 +60,12 @@ def make_server(options: ServeOptions) -> tuple[uvicorn.Server, LocalTracer]:
         raise InvalidParameterError(f"--allow-folder '{access.folder}' does not exist")
     if (options.certificate is None) != (options.key is None):
         raise InvalidParameterError('https needs both --tls-certificate and --tls-key')
-    tracer = LocalTracer(options.checkpoint, options.device, options.dtype, options.threads)
+    tracer = LocalTracer(
+        checkpoint=options.checkpoint,
+        device=options.device,
+        dtype=options.dtype,
+        threads=options.threads,
+    )
     tracer.load()
     app = create_app(tracer, options.limits, access, reasoning=options.reasoning)
     config = uvicorn.Config(

@@ -165,7 +165,7 @@ class Endpoint:
         self._client = httpx2.AsyncClient(
             headers=headers,
             follow_redirects=False,
-            trust_env=not self._loopback,
+            mounts=dict.fromkeys(('http://', 'https://', 'all://')) if self._loopback else None,
             timeout=httpx2.Timeout(self._options.attempt_timeout_s, connect=_CONNECT_S),
         )
         self._loop = asyncio.new_event_loop()

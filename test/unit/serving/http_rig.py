@@ -77,12 +77,19 @@ class Held(LocalTracer):
 
 
 @contextmanager
-def running(app: Any) -> Iterator[str]:
+def running(app: Any, **options: Any) -> Iterator[str]:
     """Run an application by uvicorn on a free loopback port; give its address."""
     import uvicorn
 
     config = uvicorn.Config(
-        app, host='127.0.0.1', port=0, http='h11', ws='none', lifespan='off', log_level='warning'
+        app,
+        host='127.0.0.1',
+        port=0,
+        http='h11',
+        ws='none',
+        lifespan='off',
+        log_level='warning',
+        **options,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -94,7 +101,7 @@ def running(app: Any) -> Iterator[str]:
             assert time.monotonic() < until, 'the server did not start'
             time.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield f'http://127.0.0.1:{port}'
+        yield f'{"https" if options else "http"}://127.0.0.1:{port}'
     finally:
         server.should_exit = True
         thread.join()

@@ -11,13 +11,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from http_rig import INSTRUCTION, TRACE, WEB, view
+from http_rig import INSTRUCTION, TRACE, WEB, Held, running, view
 from typer.testing import CliRunner
 
 from robotracer_ros.cli import app
-from robotracer_ros.errors import CheckpointError, InvalidParameterError, MissingPackageError
+from robotracer_ros.errors import (
+    CheckpointError,
+    InvalidParameterError,
+    MissingPackageError,
+    TracerBackendError,
+)
+from robotracer_ros.serving.app import ServeAccess, create_app
 from robotracer_ros.serving.server import TOKEN_VARIABLE, ServeOptions, make_server
 from robotracer_ros.tracer.openai import OpenAITracer
+from robotracer_ros.tracer.robotracer_server import RobotracerServerTracer
 
 TOKEN = 'correct-horse-battery'
 
@@ -28,12 +35,14 @@ def test_the_command_serves_until_interrupted(
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     command = [sys.executable, '-m', 'robotracer_ros', 'serve', '--port', '0',
                '--checkpoint', str(checkpoint), '--device', 'cpu']
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         try:
-            assert process.stderr is not None
+            assert process.stdout is not None
             said = ''
             while not (found := re.search(r'running on (http://127\.0\.0\.1:\d+)', said)):
-                line = process.stderr.readline()
+                line = process.stdout.readline()
                 assert line, said
                 said += line
             url = found[1]
@@ -45,11 +54,37 @@ def test_the_command_serves_until_interrupted(
             finally:
                 tracer.close()
             process.send_signal(signal.SIGINT)
-            said += process.communicate(timeout=120)[1]
+            said += process.communicate(timeout=120)[0]
         finally:
             process.kill()
     assert TOKEN not in said
     assert 'POST /v1/chat/completions' in said
+
+
+def test_https_with_a_certificate_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client accepts it when SSL_CERT_FILE names it, and not before."""
+    key, certificate = tmp_path / 'key.pem', tmp_path / 'certificate.pem'
+    subprocess.run(
+        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
+         '-nodes', '-days', '2', '-keyout', str(key), '-out', str(certificate), '-subj',
+         '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
+        check=True, capture_output=True)
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    held = Held()
+    held.release.set()
+    api = create_app(held, access=ServeAccess(token=TOKEN))
+    with running(api, ssl_certfile=certificate, ssl_keyfile=key) as url:
+        tracer = RobotracerServerTracer(url, retries=0)
+        with pytest.raises(TracerBackendError, match='certificate'):
+            tracer.load()
+        monkeypatch.setenv('SSL_CERT_FILE', str(certificate))
+        tracer.load()
+        try:
+            assert tracer.predict(view(), INSTRUCTION).raw_text == TRACE
+        finally:
+            tracer.close()
 
 
 @pytest.mark.parametrize(('options', 'token', 'why'), [

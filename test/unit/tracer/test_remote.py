@@ -450,6 +450,16 @@ def test_a_key_never_travels_readably(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'two' not in str(caught.value)
 
 
+def test_nothing_for_this_machine_goes_through_a_proxy(
+    make: Any, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ('HTTP_PROXY', 'http_proxy', 'ALL_PROXY', 'all_proxy'):
+        monkeypatch.setenv(name, 'http://127.0.0.1:9')
+    for name in ('NO_PROXY', 'no_proxy'):
+        monkeypatch.delenv(name, raising=False)
+    assert make(GOOD).predict(view(), TASK).points.shape == (2, 3)
+
+
 def test_without_a_key_none_is_sent(make: Any, fake: Fake) -> None:
     make(GOOD, key_variable='').predict(view(), TASK)
     assert not [h for _, h, _ in fake.requests if 'Authorization' in h]
