@@ -19,6 +19,7 @@ _KIND = {
     TraceKind.END_EFFECTOR_CENTRIC: 'end-effector-centric',
 }
 _RULE = {2: '[(x1, y1), ...]', 3: '[(x1, y1, d1), ...]'}
+_POINT = {2: '[(x, y)]', 3: '[(x, y, d)]'}
 _REASON = 'Reason step by step. '
 
 
@@ -51,9 +52,9 @@ def lift_prompt(
     return f'{trace} of "{instruction.strip()}" to 3D. Answer {_RULE[3]}'
 
 
-def refer_prompt(target: str) -> str:
+def refer_prompt(target: str, dimensions: int = 3) -> str:
     """Ask where something is, e.g. ``the leftmost mug`` or ``a free place behind the bowl``."""
-    return f'Point to {target.strip()}. Answer [(x, y, d)]'
+    return f'Point to {target.strip()}. Answer {_POINT[dimensions]}'
 
 
 def measure_prompt(quantity: str) -> str:
