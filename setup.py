@@ -68,15 +68,19 @@ REQUIRES = [
 
 SERVE = ['fastapi', 'uvicorn']
 
+TRAIN = ['datasets', 'peft', 'trl']
+
 EXTRAS = {
     # data sets of the data engine
     'data': ['pyarrow'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
     'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'pyarrow'],
     'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'onnx', 'onnxruntime',
-            'onnxscript', 'types-PyYAML', 'types-setuptools', *SERVE],
+            'onnxscript', 'types-PyYAML', 'types-setuptools', *TRAIN, *SERVE],
     # robotracer serve: the tracer behind HTTP.
     'serve': SERVE,
+    # PEFT adapters and TRL trainers on the model; robotracer's own training needs none of it
+    'train': TRAIN,
     'wheels': WHEELS,
 }
 

@@ -26,8 +26,7 @@ from transformers import (
 )
 
 from robotracer_ros.errors import CheckpointError, InvalidParameterError
-from robotracer_ros.tracer.model import map_anything
-from robotracer_ros.tracer.model.config import RoboTracerConfig
+from robotracer_ros.tracer.model.config import RoboTracerConfig, RoboTracerMapAnythingConfig
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.processor import (
     IMAGE_TOKEN,
@@ -209,7 +208,7 @@ def _composed(
     side = seeing.image_size // seeing.patch_size
     knowing = base.spatial_config
     if spatial is not None:
-        knowing = map_anything.RoboTracerMapAnythingConfig(weights=spatial)
+        knowing = RoboTracerMapAnythingConfig(weights=spatial)
     knowing.image_height = knowing.image_width = side * knowing.patch_size
     merged = base.visual_downsample
     if side % merged:

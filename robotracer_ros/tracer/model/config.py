@@ -51,6 +51,28 @@ class RoboTracerSpatialConfig(PreTrainedConfig):
     position_bands: int = 8
 
 
+class RoboTracerMapAnythingConfig(PreTrainedConfig):
+    """MapAnything as spatial encoder, see :mod:`robotracer_ros.tracer.model.map_anything`.
+
+    Attributes:
+        weights: Folder or hub name that ``MapAnything.from_pretrained`` understands.
+        hidden_size: Width of its tokens, 1536 in the published models.
+        input_height, input_width: Pixels that it is shown, multiples of its patch size; 4:3 like most
+            cameras, although the packed planes may be square.
+        patch_size, image_height, image_width: Our grid: tokens are resampled to
+            ``image_height / patch_size`` rows.
+    """
+
+    model_type = 'robotracer_map_anything'
+    weights: str = 'facebook/map-anything-apache'
+    hidden_size: int = 1536
+    input_height: int = 392
+    input_width: int = 518
+    patch_size: int = 16
+    image_height: int = 512
+    image_width: int = 512
+
+
 class RoboTracerConfig(PreTrainedConfig):
     """Composition: vision encoder, spatial encoder, two projectors, Qwen2-class decoder, scale
     decoder.
@@ -120,4 +142,5 @@ class RoboTracerConfig(PreTrainedConfig):
 
 AutoConfig.register('robotracer_vision', RoboTracerVisionConfig)
 AutoConfig.register('robotracer_spatial', RoboTracerSpatialConfig)
+AutoConfig.register('robotracer_map_anything', RoboTracerMapAnythingConfig)
 AutoConfig.register('robotracer', RoboTracerConfig)

@@ -89,6 +89,7 @@ class RoboTracerVisionModel(PreTrainedModel):
     config_class = RoboTracerVisionConfig
     main_input_name = 'pixel_values'
     base_model_prefix = 'vision'
+    _supports_sdpa = True
 
     def __init__(self, config: RoboTracerVisionConfig) -> None:
         super().__init__(config)
@@ -113,6 +114,7 @@ class RoboTracerSpatialEncoder(PreTrainedModel):
     config_class = RoboTracerSpatialConfig
     main_input_name = 'rgb'
     base_model_prefix = 'spatial'
+    _supports_sdpa = True
 
     def __init__(self, config: RoboTracerSpatialConfig) -> None:
         super().__init__(config)

@@ -16,32 +16,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
 from robotracer_ros.errors import CheckpointError, MissingPackageError
+from robotracer_ros.tracer.model.config import RoboTracerMapAnythingConfig
 from robotracer_ros.tracer.model.encoders import Geometry
-
-
-class RoboTracerMapAnythingConfig(PreTrainedConfig):
-    """MapAnything as spatial encoder.
-
-    Attributes:
-        weights: Folder or hub name that ``MapAnything.from_pretrained`` understands.
-        hidden_size: Width of its tokens, 1536 in the published models.
-        input_height, input_width: Pixels that it is shown, multiples of its patch size; 4:3 like most
-            cameras, although the packed planes may be square.
-        patch_size, image_height, image_width: Our grid: tokens are resampled to
-            ``image_height / patch_size`` rows.
-    """
-
-    model_type = 'robotracer_map_anything'
-    weights: str = 'facebook/map-anything-apache'
-    hidden_size: int = 1536
-    input_height: int = 392
-    input_width: int = 518
-    patch_size: int = 16
-    image_height: int = 512
-    image_width: int = 512
 
 
 @dataclass(frozen=True)
@@ -67,6 +46,7 @@ class RoboTracerMapAnything(PreTrainedModel):
     config_class = RoboTracerMapAnythingConfig
     main_input_name = 'rgb'
     base_model_prefix = 'spatial'
+    _supports_sdpa = True
 
     def __init__(self, config: RoboTracerMapAnythingConfig) -> None:
         super().__init__(config)
@@ -188,5 +168,4 @@ def _load(weights: str) -> _Parts:
     )
 
 
-AutoConfig.register('robotracer_map_anything', RoboTracerMapAnythingConfig)
 AutoModel.register(RoboTracerMapAnythingConfig, RoboTracerMapAnything)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
 
+from robotracer_ros.tracer.model import map_anything  # noqa: F401  registers the encoder
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
 from robotracer_ros.tracer.model.reader import (

@@ -36,7 +36,8 @@ def number_waves(value: Tensor, pairs: int) -> Tensor:
 def _written(hidden: Tensor, code: Tensor) -> Tensor:
     """Add the code (..., T, C) of numbers to the coordinates of states (..., T, D) where embeddings have it."""
     rest = hidden.shape[-1] - code.shape[-1]
-    return hidden + torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
+    padded = torch.cat([code, code.new_zeros(*code.shape[:-1], rest)], -1)
+    return (hidden + padded).to(hidden.dtype)
 
 
 class PlaceView(NamedTuple):
@@ -83,7 +84,7 @@ class PlaceReader(nn.Module):
         """
         scores = self.query(hidden) @ view.keys.transpose(-1, -2) * _COMPARE**-0.5
         look = scores.softmax(-1)
-        codes = look.unsqueeze(-3) @ view.waves  # (..., R, T, 2 * pairs)
+        codes = look.unsqueeze(-3) @ view.waves.to(look.dtype)  # (..., R, T, 2 * pairs)
         gates = self.gate(hidden).sigmoid() * self.amplitude
         code = (codes * gates.transpose(-1, -2)[..., None]).sum(-3)
         read = _written(hidden, code) + self.content(look @ view.shown)
