@@ -73,8 +73,10 @@ TRAIN = ['datasets', 'peft', 'trl']
 EXTRAS = {
     # data sets of the data engine
     'data': ['pyarrow'],
+    # recorded manipulation in HDF5: DROID and AgiBot World
+    'video': ['pyarrow', 'h5py'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
-    'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'pyarrow'],
+    'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'h5py', 'pyarrow'],
     'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'onnx', 'onnxruntime',
             'onnxscript', 'types-PyYAML', 'types-setuptools', *TRAIN, *SERVE],
     # robotracer serve: the tracer behind HTTP.

@@ -176,6 +176,43 @@ def generate_scans(
     run_generate(layout, root, out, config, workers, ray, labels, skip_broken)  # type: ignore[arg-type]
 
 
+@generate.command('video')
+def generate_video(
+    root: Annotated[Path, typer.Argument(help='Folder of the recordings.')],
+    out: Annotated[Path, typer.Argument(help='Folder for the samples.')],
+    layout: Annotated[str, typer.Option(help="'lerobot', 'droid' or 'agibot'.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(help='YAML: what the layout leaves open, and limits; see doc/data.md.'),
+    ] = None,
+    workers: Annotated[int, typer.Option(help='Processes; the result does not depend on it.')] = 1,
+    ray: Annotated[bool, typer.Option('--ray', help='Make the shards with Ray Data.')] = False,
+    limit: Annotated[int | None, typer.Option(help='Only the first so many episodes.')] = None,
+) -> None:
+    """Write traces of recorded manipulation (LeRobot v3, raw DROID, AgiBot World)."""
+    from robotracer_ros.data.video.generate import main as run_generate
+
+    run_generate(layout, root, out, config, workers, ray, limit)
+
+
+@generate.command('web')
+def generate_web(
+    folder: Annotated[Path, typer.Argument(help='Pictures, also in folders below.')],
+    out: Annotated[Path, typer.Argument(help='Folder for the samples.')],
+    config: Annotated[
+        Path | None, typer.Option(help='YAML: models and limits; see doc/data.md.')
+    ] = None,
+    workers: Annotated[int, typer.Option(help='Processes, each with its own models.')] = 1,
+    ray: Annotated[bool, typer.Option('--ray', help='Make the shards with Ray Data.')] = False,
+    limit: Annotated[int | None, typer.Option(help='Only the first so many pictures.')] = None,
+) -> None:
+    """Write questions about ordinary pictures, seen by models that find, cut out, measure and describe."""
+    from robotracer_ros.data.web.generate import main as run_generate
+    from robotracer_ros.training.web_models import load_models
+
+    run_generate(folder, out, load_models, config, workers, ray, limit)
+
+
 @app.command()
 def serve(
     host: Annotated[
