@@ -137,14 +137,14 @@ class Setting:
         for i, box in enumerate(self.boxes):
             on = self.on[i]
             o = self._rested(box, on)
+            low = float(o.pose[2, 3] - o.extents[2] / 2)
             here = on != ELSEWHERE and bool(box.label)
             flat = self._flat_top(box, self.segmentation == i) if here else None
             floor = None
             if here and last_word(box.label) in CONTAINERS:
-                flat, floor = None, self._floor(box, self.segmentation == i)
+                flat, floor = None, self._floor(box, self.segmentation == i, low)
             level = flat if flat is not None else floor
             share = _USED_TOP if flat is not None else _USED_MOUTH
-            low = float(o.pose[2, 3] - o.extents[2] / 2)
             objects.append(
                 replace(
                     o,
@@ -204,12 +204,18 @@ class Setting:
         share = len(np.unique(index, axis=0)) / float(cells.prod())
         return level if share >= _SEEN_TOP else None
 
-    def _floor(self, box: ScanBox, mask: NDArray[np.bool_]) -> float | None:
-        """Return the height of the floor of a container where depth shows it."""
-        plan, z = self._own_points(box, mask)
+    def _floor(self, box: ScanBox, mask: NDArray[np.bool_], low: float) -> float | None:
+        """Return the height of the floor of a container where depth shows it, not lower than its bottom.
+
+        A thin floor belongs to what the container stands on, as far as pixels go.
+        """
+        under = (self.segmentation == SEG_BACKGROUND) | (self.segmentation == self.place)
+        plan, z = self._own_points(box, mask | under)
         mouth = np.all(np.abs(plan) <= _USED_MOUTH / 2 * box.extents[:2], axis=1)
-        deep = z[mouth & (z < platforms.top(box) - _LEAST_HOLLOW)]
-        return float(np.percentile(deep, 10)) if len(deep) >= _LEAST_FLOOR_PIXELS else None
+        deep = z[mouth & (z > low - FLAT_M / 2) & (z < platforms.top(box) - _LEAST_HOLLOW)]
+        if len(deep) < _LEAST_FLOOR_PIXELS:
+            return None
+        return max(low, float(np.percentile(deep, 10)))
 
 
 def _levelled(rotation: Array) -> Array:
