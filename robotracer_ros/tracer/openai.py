@@ -133,6 +133,13 @@ class OpenAITracer(Tracer):
         """
         self._endpoint.open()
         try:
+            self._find_model()
+        except BaseException:
+            self._endpoint.close()
+            raise
+
+    def _find_model(self) -> None:
+        try:
             listed = self._endpoint.get('/models', Budget(_CHECK_S))
         except TracerBackendError as error:
             # Some endpoints list nothing; a named model is then taken at its word.

@@ -123,7 +123,11 @@ class RobotracerServerTracer(Tracer):
         except TracerBackendError as error:
             # The official server knows only /query: any other answer shows that it is there.
             if 'status' not in error.details:
+                self._endpoint.close()
                 raise
+        except BaseException:
+            self._endpoint.close()
+            raise
 
     def close(self) -> None:
         """Close the connections."""

@@ -39,6 +39,7 @@ TOP = {'cli', 'doctor', 'trace_files', '__main__', 'bootstrap'}
 
 # Third-party packages that only some places may import.
 ROS = ('rclpy', 'rosidl_runtime_py', 'launch', 'launch_ros', 'tf2_ros', 'tf2_py')
+WEB = ('fastapi', 'uvicorn', 'starlette')
 LEARNING = ('torch', 'transformers', 'accelerate', 'trl', 'peft', 'onnx', 'onnxruntime')
 
 
@@ -139,6 +140,26 @@ def test_only_tracer_and_training_import_learning_libraries() -> None:
         f'{path.relative_to(ROOT)}:{line} imports {module}'
         for path in sources() if room_of(path) not in ('tracer', 'training')
         for module, line in imported_modules(path) if module.split('.')[0] in LEARNING
+    ]
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_only_serving_imports_web_frameworks() -> None:
+    """They are an extra: a robot that asks a server needs none."""
+    wrong = [
+        f'{path.relative_to(ROOT)}:{line} imports {module}'
+        for path in sources() if room_of(path) != 'serving'
+        for module, line in imported_modules(path) if module.split('.')[0] in WEB
+    ]
+    assert not wrong, '\n'.join(wrong)
+
+
+def test_only_the_command_line_imports_serving() -> None:
+    """Nothing of a robot may hang on a server that it does not run."""
+    wrong = [
+        f'{path.relative_to(ROOT)}:{line} imports {module}'
+        for path in sources() if room_of(path) not in ('serving', 'cli')
+        for module, line in imported_modules(path) if module.startswith('robotracer_ros.serving')
     ]
     assert not wrong, '\n'.join(wrong)
 

@@ -14,8 +14,10 @@ import httpx2
 import numpy as np
 
 from robotracer_ros.geometry.camera import CameraModel
+from robotracer_ros.geometry.trace import TraceKind
 from robotracer_ros.tracer.base import Budget, Observation
 from robotracer_ros.tracer.local import LocalTracer, Written
+from robotracer_ros.tracer.prompts import measure_prompt, refer_prompt, trace_prompt
 
 #: one client for all: each new one reads the certificates of the system
 WEB = httpx2.Client(verify=False, trust_env=False, timeout=300)
@@ -29,12 +31,12 @@ LENGTH = '<answer>9.500 centimeters</answer>'
 INSTRUCTION = 'put it there'
 #: what the micro model was taught to answer, by prompt
 LESSONS = {
-    'Reason step by step. Predict the 3D object-centric visual trace: "put it there" '
-    'Answer [(x1, y1, d1), ...]': TRACE,
-    'Predict the 2D end-effector-centric visual trace: "put it there" '
-    'Answer [(x1, y1), ...]': '<answer>[(125, 250), (875, 750)]</answer>',
-    'Point to it. Answer [(x, y, d)]': POINT,
-    'Measure it.': LENGTH,
+    trace_prompt(INSTRUCTION): TRACE,
+    trace_prompt(
+        INSTRUCTION, kind=TraceKind.END_EFFECTOR_CENTRIC, dimensions=2, reasoning=False
+    ): '<answer>[(125, 250), (875, 750)]</answer>',
+    refer_prompt('it'): POINT,
+    measure_prompt('it'): LENGTH,
 }
 CAMERA = CameraModel(96, 48, 90.0, 91.0, 47.5, 23.5)
 

@@ -18,6 +18,12 @@ from robotracer_ros.tracer.base import Budget, Observation, Tracer
 from robotracer_ros.tracer.local import LocalTracer
 from robotracer_ros.tracer.openai import OpenAITracer
 from robotracer_ros.tracer.pictures import data_uri, encode_colour, encode_depth, text64
+from robotracer_ros.tracer.prompts import (
+    lift_prompt,
+    measure_prompt,
+    refer_prompt,
+    trace_prompt,
+)
 from robotracer_ros.tracer.robotracer_server import RobotracerServerTracer
 
 OFFICIAL = (
@@ -206,16 +212,13 @@ def test_the_server_caps_tokens(tracer: LocalTracer) -> None:
 
 
 @pytest.mark.parametrize(('text', 'prompt', 'answer'), [
-    ('Point to it.', 'Point to it. Answer [(x, y, d)]', POINT),
-    ('Point to it. Answer with a list of one tuple, [(x, y, d)].',
-     'Point to it. Answer [(x, y, d)]', POINT),
-    ('measure it', 'Measure it.', LENGTH),
+    ('Point to it.', refer_prompt('it'), POINT),
+    ('Point to it. Answer with a list of one tuple, [(x, y, d)].', refer_prompt('it'), POINT),
+    ('measure it', measure_prompt('it'), LENGTH),
     ('Point the 2D end-effector-centric visual trace for the task "put it there". Your answer ...',
-     'Reason step by step. Predict the 2D end-effector-centric visual trace: "put it there" '
-     'Answer [(x1, y1), ...]', None),
-    ('put\n it   there', next(iter(LESSONS)), TRACE),
-    ('say "hello" to it', 'Reason step by step. Predict the 3D object-centric visual trace: '
-     '"say "hello" to it" Answer [(x1, y1, d1), ...]', None),
+     trace_prompt(INSTRUCTION, kind=TraceKind.END_EFFECTOR_CENTRIC, dimensions=2), None),
+    ('put\n it   there', trace_prompt(INSTRUCTION), TRACE),
+    ('say "hello" to it', trace_prompt('say "hello" to it'), None),
 ])
 def test_questions_are_put_into_the_words_of_the_model(
     address: str, text: str, prompt: str, answer: str | None
@@ -225,15 +228,19 @@ def test_questions_are_put_into_the_words_of_the_model(
         assert ask(address, text).json()['choices'][0]['message']['content'] == answer
 
 
-@pytest.mark.parametrize('prompt', [
-    *LESSONS,
-    'Lift the 2D object-centric visual trace [(1, 2), (3, 4)] of "put it there" to 3D. '
-    'Answer [(x1, y1, d1), ...]',
-])
-def test_prompts_of_the_model_are_kept(prompt: str) -> None:
-    assert model_prompt(prompt, reasoning=True) == (
-        prompt if not prompt.startswith('Measure') else 'Measure it.'
-    )
+@pytest.mark.parametrize('instruction', [INSTRUCTION, 'say "hello" to it', 'a [(1, 2)] "b" to 3D. C'])
+def test_prompts_of_the_model_are_kept(instruction: str) -> None:
+    """Whatever the server adds by itself, such as reasoning, is not added to these."""
+    prompts = [refer_prompt(instruction), measure_prompt(instruction)]
+    for kind in TraceKind:
+        prompts.append(lift_prompt(instruction, [(1, 2), (3, 4)], kind=kind))
+        prompts += [
+            trace_prompt(instruction, kind=kind, dimensions=dimensions, reasoning=reasoning)
+            for dimensions in (2, 3) for reasoning in (True, False)
+        ]
+    for prompt in prompts:
+        for reasoning in (True, False):
+            assert model_prompt(prompt, reasoning=reasoning) == prompt
 
 
 def test_system_messages_are_ignored_and_a_conversation_is_refused(address: str) -> None:
