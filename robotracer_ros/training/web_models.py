@@ -115,6 +115,8 @@ class WebModels:
             said = [self._detector.config.id2label[int(i)] for i in found['labels']]
             labels = list(self._detector.config.id2label.values())
         scores, boxes = found['scores'].tolist(), found['boxes'].tolist()
+        if not scores:  # GroundingDINO decodes no boxes to one empty name
+            return []
         detections = []
         for words, score, box in zip(said, scores, boxes, strict=True):
             label = match_label(words, labels)

@@ -23,7 +23,9 @@ from recordings import (
     write_droid,
     write_lerobot,
 )
+from typer.testing import CliRunner
 
+from robotracer_ros.cli import app
 from robotracer_ros.data.options import with_options
 from robotracer_ros.data.video.agibot import AgibotReader
 from robotracer_ros.data.video.droid import DroidReader
@@ -219,6 +221,19 @@ def test_lerobot_video_that_is_too_short(tmp_path: Path) -> None:
     same(reader.read('0'), recording())
     with pytest.raises(DatasetFileError, match='has 8 frames: the episode needs 8 to 16'):
         LeRobotReader(tmp_path, reader.keys).read('1')
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """Options reach the reader; what makes no trace is counted and listed."""
+    write_droid(tmp_path / 'set', recording())
+    (tmp_path / 'o.yaml').write_text('alignment: {min_tested: 100}\nsource: {camera: ext1}')
+    command = ['generate', 'video', str(tmp_path / 'set'), str(tmp_path / 'out')]
+    result = CliRunner().invoke(
+        app, [*command, '--layout', 'droid', '--config', str(tmp_path / 'o.yaml')]
+    )
+    assert result.exit_code == 0, result.output
+    assert '1 left out: no closing' in result.output or '1 left out: alignment' in result.output
+    assert (tmp_path / 'out' / 'rejections' / 'train-video-000000.jsonl').exists()
 
 
 def open_droid(root: Path) -> Episode:

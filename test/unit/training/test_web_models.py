@@ -8,6 +8,7 @@ in ``test/unit/data/test_web.py``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,10 @@ import tiny_models
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+from typer.testing import CliRunner
 
+from robotracer_ros.cli import app
 from robotracer_ros.data.web.config import ModelNames
-from robotracer_ros.data.web.generate import main
 from robotracer_ros.errors import CheckpointError
 from robotracer_ros.training.web_models import load_models, match_label
 
@@ -119,6 +121,11 @@ def test_the_whole_pipeline_with_real_models(names: ModelNames, tmp_path: Path) 
     options = {k: getattr(names, k) for k in ('detector', 'segmenter', 'depth', 'captioner')}
     options |= {'labels': ['cup'], 'detector_threshold': 0.0, 'device': 'cpu'}
     (tmp_path / 'o.yaml').write_text(yaml.safe_dump({'models': options}))
-    result = main(tmp_path / 'in', tmp_path / 'out', load_models, tmp_path / 'o.yaml')
-    assert result['shards'] == 1 and result['rejected']
-    assert set(result['rejected']) <= {'area', 'mask and box differ', 'double', 'few things', 'no plane', 'no question'}
+    command = ['generate', 'web', str(tmp_path / 'in'), str(tmp_path / 'out')]
+    result = CliRunner().invoke(app, [*command, '--config', str(tmp_path / 'o.yaml')])
+    assert result.exit_code == 0, result.output
+    assert 'of 0 images in 1 shards' in result.output
+    (listed,) = (tmp_path / 'out' / 'rejections').glob('*.jsonl')
+    reasons = {json.loads(line)['reason'] for line in listed.read_text().splitlines()}
+    assert 'few things' in reasons
+    assert reasons <= {'area', 'mask and box differ', 'double', 'few things'}
