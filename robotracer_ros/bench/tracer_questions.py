@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -98,18 +98,9 @@ class Model:
     """
 
     def __init__(self, checkpoint: str) -> None:
-        import torch
-        from transformers import PreTrainedTokenizerFast
+        from robotracer_ros.training.evaluate import load
 
-        from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
-
-        # A batch of a tiny model is too small for two threads; processes scale.
-        torch.set_num_threads(1)
-        folder = find_checkpoint(checkpoint)
-        self._model: Any = RoboTracerForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-        ).eval()
-        self._tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        self._model, self._tokenizer = load(find_checkpoint(checkpoint))
 
     def __call__(
         self, scene: Scene, image: Rendering, condition: str, asked: Sequence[Question]

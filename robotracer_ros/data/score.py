@@ -33,7 +33,7 @@ from robotracer_ros.data.reading import (
     with_sensor_depth,
 )
 from robotracer_ros.data.regions import direction
-from robotracer_ros.data.sweep import Sweep, densified
+from robotracer_ros.data.sweep import STEP_M, Sweep, densified
 from robotracer_ros.data.task import Task
 from robotracer_ros.errors import TraceParseError
 from robotracer_ros.geometry.trace import Scale
@@ -213,12 +213,16 @@ class Judge:
         via = self._by_id[task.via]
         offsets = centres[:, :2] - (via.x, via.y)
         along = offsets[-1] - offsets[0]
-        abeam = offsets[int(np.argmin(np.abs(offsets @ along)))]
-        distance = float(np.linalg.norm(abeam))
+        length = float(np.linalg.norm(along))
+        ahead = np.abs(offsets @ along) / max(length, 1e-9)
+        k = int(np.argmin(ahead))
+        distance = float(np.linalg.norm(offsets[k]))
+        if length < STEP_M or ahead[k] > STEP_M:
+            return False  # it does not come past at all
         if task.via_side == 'over':
             return distance <= via.radius
         side = direction(self.facts, task.via_side)
-        return bool(abeam @ side >= 0.5 * distance > 0)
+        return bool(offsets[k] @ side >= 0.5 * distance > 0)
 
 
 def measure(sample: Sample, text: str) -> Outcome:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -29,7 +31,7 @@ from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.training.scene_cache import SceneCache
 
-__all__ = ['CONDITIONS', 'Rate', 'Scores', 'answer_all', 'evaluate', 'packed']
+__all__ = ['CONDITIONS', 'Rate', 'Scores', 'answer_all', 'evaluate', 'load', 'packed']
 
 #: which geometry goes in beside the image, by the name of the condition
 CONDITIONS: Mapping[str, frozenset[str]] = {
@@ -43,6 +45,17 @@ CONDITIONS: Mapping[str, frozenset[str]] = {
 MAX_NEW = 320
 #: failed traces that are kept for reading
 _MAX_FAILURES = 200
+
+
+def load(folder: Path) -> tuple[RoboTracerForConditionalGeneration, PreTrainedTokenizerFast]:
+    """Read a checkpoint to be asked on one thread: safetensors only, float32."""
+    # A batch of a tiny model is too small for two threads; processes scale.
+    torch.set_num_threads(1)
+    model = RoboTracerForConditionalGeneration.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
+    )
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return model.eval(), tokenizer
 
 
 def packed(

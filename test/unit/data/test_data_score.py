@@ -197,6 +197,8 @@ def test_a_thing_is_passed_on_the_side_that_was_asked_for():
         for asked in ('in front of', 'behind', 'left of', 'over'):
             out = score(way, **told, via_side=asked)
             assert out.hits['passed as told'] == float(asked == side), (side, asked)
+    short = score([[0.45, -0.20, 0.1], [0.45, -0.12, 0.0]], **told, via_side='left of')
+    assert short.hits['passed as told'] == 0.0, 'it does not come past at all'
     assert 'passed as told' not in score(OVER).hits
 
 
