@@ -75,6 +75,7 @@ EXTRAS = {
     'data': ['pyarrow'],
     # recorded manipulation in HDF5: DROID and AgiBot World
     'video': ['pyarrow', 'h5py'],
+    'ray': ['pyarrow', 'ray[data]'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
     'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'h5py', 'pyarrow'],
     'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'onnx', 'onnxruntime',

@@ -1,64 +1,116 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the data engine makes traces, and of which kinds."""
+"""How fast the data engine makes traces, stage by stage, and of which kinds."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from robotracer_ros.data.facts import SceneFacts
-from robotracer_ros.data.generate import rendering_of, scene_batch
+from robotracer_ros.data.generate import GenerateConfig, record_of, rendering_of, scene_batch
+from robotracer_ros.data.hand import end_effector_task
+from robotracer_ros.data.qa import trace
+from robotracer_ros.data.relations import Breadth
+from robotracer_ros.data.shards import ShardWriter
 from robotracer_ros.data.split import SPLITS, VALIDATION_SEEDS, Split
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import Rejections, sample_tasks
 from robotracer_ros.sim.scenes import generate_scene
 
+#: aims, traces per core-hour, without and with rendering
+AIMS = {False: 20_000, True: 3_000}
 
-def measure(scenes: int, traces: int, rendered: bool, split: Split = 'train') -> dict[str, Any]:
+
+class Stages(dict[str, float]):
+    """CPU seconds of this process by stage."""
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Add what runs inside to a stage."""
+        start = time.process_time()
+        yield
+        self[name] = self.get(name, 0.0) + time.process_time() - start
+
+
+def measure(
+    scenes: int,
+    traces: int,
+    rendered: bool,
+    split: Split = 'train',
+    breadth: Breadth = 'full',
+) -> dict[str, Any]:
     """Make traces of consecutive training scenes and count.
 
     Args:
         scenes: How many scenes.
         traces: Traces asked for per scene.
-        rendered: Render RGB-D and segmentation at 320x240 first.
+        rendered: Render RGB-D and masks at 320x240 and write shards; without it only the traces are made.
         split: Which phrasings and compositions occur.
+        breadth: Of relations and primitives.
 
     Returns:
         Figures; times are CPU seconds of this process by stage, making the scene included.
     """
-    seconds = dict.fromkeys(('scene', 'facts', 'tasks'), 0.0)
-    attempts = Rejections()
+    stages, attempts = Stages(), Rejections()
     made: list[Task] = []
+    hands = 0
+    config = GenerateConfig(split=split)
     # Meshes and numeric libraries are loaded outside the measurement.
     SceneFacts(scene_batch(VALIDATION_SEEDS)['scene']).heights.without()
-    for seed in range(VALIDATION_SEEDS, VALIDATION_SEEDS + scenes):
-        start = time.process_time()
-        batch = scene_batch(seed) if rendered else {'scene': generate_scene(seed)}
-        seconds['scene'] += time.process_time() - start
-        start = time.process_time()
-        facts = SceneFacts(batch['scene'], rendering_of(batch) if rendered else None)
-        facts.heights.without()
-        seconds['facts'] += time.process_time() - start
-        start = time.process_time()
-        made += sample_tasks(
-            facts, np.random.default_rng(seed), traces, split=split, rejections=attempts
-        )
-        seconds['tasks'] += time.process_time() - start
-    total = sum(seconds.values())
+    with tempfile.TemporaryDirectory() as folder:
+        writer = ShardWriter(Path(folder) / 'shard.parquet', 'sim', split) if rendered else None
+        for seed in range(VALIDATION_SEEDS, VALIDATION_SEEDS + scenes):
+            with stages.of('scene'):
+                scene = generate_scene(seed)
+            batch: dict[str, Any] = {'scene': scene}
+            if rendered:
+                with stages.of('render'):
+                    batch = scene_batch(seed, config, scene)
+            with stages.of('facts'):
+                facts = SceneFacts(scene, rendering_of(batch) if rendered else None)
+                facts.heights.without()
+            with stages.of('tasks'):
+                found = sample_tasks(
+                    facts,
+                    np.random.default_rng(seed),
+                    traces,
+                    split=split,
+                    rejections=attempts,
+                    breadth=breadth,
+                )
+            with stages.of('texts'):
+                samples = [trace(facts, t, 'trace_3d_think') for t in found]
+            if writer is not None:
+                with stages.of('encode'):
+                    record = record_of(batch, facts, samples, config)
+                with stages.of('write'):
+                    writer.write(record)
+            made += found
+            hands += sum(end_effector_task(facts, t) is not None for t in found)
+        if writer is not None:
+            with stages.of('write'):
+                writer.close()
+    total = sum(stages.values())
     return {
         'rendered': rendered,
         'split': split,
+        'breadth': breadth,
         'scenes': scenes,
         'traces': len(made),
         'traces_per_core_hour': round(3600 * len(made) / total),
-        'cpu_s': {k: round(v, 3) for k, v in seconds.items()},
+        'aim': AIMS[rendered],
+        'also_end_effector_centric': hands,
+        'cpu_s': {k: round(v, 3) for k, v in stages.items()},
         'acceptance': len(made) / max(1, sum(attempts.values())),
         'attempts': dict(attempts.most_common()),
         'primitives': _shares(t.primitive for t in made),
@@ -85,12 +137,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     results = [measure(args.scenes, args.traces, r, args.split) for r in (False, True)]
     if args.json:
-        print(json.dumps(results, indent=1))
+        names = ('without_rendering', 'with_rendering')
+        print(json.dumps(dict(zip(names, results, strict=True)), indent=1))
         return 0
     for r in results:
         kind = 'with' if r['rendered'] else 'without'
         print(
-            f'{kind} rendering: {r["traces_per_core_hour"]} traces per core-hour '
+            f'{kind} rendering: {r["traces_per_core_hour"]} traces per core-hour, aim {r["aim"]} '
             f'({r["traces"]} of {r["scenes"]} scenes, {100 * r["acceptance"]:.0f} % of attempts)'
         )
         for name in ('cpu_s', 'primitives', 'relations_of_m1', 'keypoints', 'attempts'):

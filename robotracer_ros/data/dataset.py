@@ -15,6 +15,8 @@ appears when it is complete, and is made again only when its job has changed.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -163,13 +165,29 @@ def _run_ray(work: list[_Work], workers: int) -> Iterator[dict[str, Any]]:
             "--ray needs the package 'ray': pip install 'robotracer_ros[ray]'"
         ) from error
     started_here = not ray.is_initialized()
-    if started_here:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    if started_here and os.environ.get('RAY_ADDRESS'):
+        ray.init(log_to_driver=False)
+    elif started_here:
+        # Reports to nobody and listens to nobody else.
+        os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+        ray.init(
+            address='local',
+            num_cpus=workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            _node_ip_address='127.0.0.1',
+        )
+    ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         # Paths of the driver: on more than one machine the folder must be shared.
         items = [(w[0].absolute(), *w[1:]) for w in work]
-        numbers = ray.data.from_items([{'work': i} for i in range(len(items))])
-        made = numbers.map(partial(_ray_task, items), concurrency=workers)
+        numbers = ray.data.from_items(
+            [{'work': i} for i in range(len(items))], override_num_blocks=max(1, len(items))
+        )
+        made = numbers.map(
+            partial(_ray_task, items), compute=ray.data.TaskPoolStrategy(size=workers)
+        )
         for row in made.iter_rows():
             yield json.loads(row['summary'])
     finally:

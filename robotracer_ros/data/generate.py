@@ -7,7 +7,7 @@ Everything in a record follows from its seed and the configuration.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,12 @@ from robotracer_ros.data.record import (
     MASK_TABLE,
     ObjectEntry,
     Record,
+    Sample,
     decode_png16,
     encode_png16,
     encode_rgb,
 )
+from robotracer_ros.data.relations import Breadth
 from robotracer_ros.data.split import HELD_OUT_COMPOSITIONS, SPLITS, VALIDATION_SEEDS, Split
 from robotracer_ros.data.store import scene_from_dict, scene_to_dict
 from robotracer_ros.data.words import templates_of
@@ -39,7 +41,7 @@ from robotracer_ros.sim.spec import SEG_BACKGROUND, SEG_ROBOT, SEG_TABLE, Render
 
 #: of the scene generator, the questions and their texts together: the same version, seed and configuration
 #: give the same record
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class GenerateConfig:
         questions: Questions per scene asked for; a scene may yield fewer.
         shard_scenes: Scenes per shard.
         split: Which phrasings and compositions occur.
+        breadth: ``full``, or ``core``: only what robotracer-tiny was trained on.
         width, height: Image size in pixels.
         max_depth: Depth (m) beyond this is stored as invalid.
     """
@@ -57,6 +60,7 @@ class GenerateConfig:
     questions: int = 24
     shard_scenes: int = 100
     split: Split = 'train'
+    breadth: Breadth = 'full'
     width: int = 320
     height: int = 240
     max_depth: float = 20.0
@@ -78,15 +82,17 @@ def question_rng(seed: int, split: Split) -> np.random.Generator:
     return np.random.default_rng([31337, seed, SPLITS.index(split)])
 
 
-def scene_batch(seed: int, config: GenerateConfig | None = None) -> dict[str, Any]:
-    """Make and render the scene of a seed.
+def scene_batch(
+    seed: int, config: GenerateConfig | None = None, scene: Scene | None = None
+) -> dict[str, Any]:
+    """Render the scene of a seed, which is made when it is not given.
 
     Returns:
         rgb (H, W, 3) uint8, depth (H, W) uint16 in millimetres (0 invalid), segmentation (H, W) int16, K (3, 3),
         world_from_camera (4, 4) and scene.
     """
     c = config or GenerateConfig()
-    scene = generate_scene(seed, SceneConfig(width=c.width, height=c.height))
+    scene = scene or generate_scene(seed, SceneConfig(width=c.width, height=c.height))
     image = renderer().render(scene)
     depth = np.where((image.depth > 0) & (image.depth <= c.max_depth), image.depth, 0.0)
     return {
@@ -109,20 +115,31 @@ def rendering_of(batch: dict[str, Any]) -> Rendering:
 def make_record(seed: int, config: GenerateConfig) -> Record:
     """Make the record of a scene seed."""
     batch = scene_batch(seed, config)
-    scene: Scene = batch['scene']
-    facts = SceneFacts(scene, rendering_of(batch))
+    facts = SceneFacts(batch['scene'], rendering_of(batch))
     samples = qa.sample_questions(
-        facts, question_rng(seed, config.split), config.questions, config.split
+        facts,
+        question_rng(seed, config.split),
+        config.questions,
+        config.split,
+        breadth=config.breadth,
     )
+    return record_of(batch, facts, samples, config)
+
+
+def record_of(
+    batch: dict[str, Any], facts: SceneFacts, samples: Sequence[Sample], config: GenerateConfig
+) -> Record:
+    """Put a rendered scene and its questions into a record."""
+    scene: Scene = batch['scene']
     return Record(
-        id=f'sim-{config.split}-{seed}',
+        id=f'sim-{config.split}-{scene.seed}',
         source='sim',
         split=config.split,
         image=encode_rgb(batch['rgb']),
         camera=scene.camera,
         samples=tuple(samples),
-        origin=f'procedural scene {seed}',
-        seed=seed,
+        origin=f'procedural scene {scene.seed}',
+        seed=scene.seed,
         depth=encode_png16(batch['depth']),
         masks=encode_png16(masks_of(batch['segmentation'])),
         world_from_camera=scene.world_from_camera,
@@ -253,7 +270,7 @@ def main(
         'held_out': held_out_lists(),
     }
     command = (
-        f'robotracer generate FOLDER --scenes {scenes} --first-seed {first_seed} '
+        f'robotracer generate sim FOLDER --scenes {scenes} --first-seed {first_seed} '
         f'--split {c.split} --questions {c.questions} --shard-scenes {c.shard_scenes}'
     )
     return build(out, 'sim', c.split, settings, jobs, workers, ray, command)

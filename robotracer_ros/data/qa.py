@@ -7,8 +7,7 @@ Every coordinate tuple of an answer comes with what it means, so that training c
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from robotracer_ros.data import regions, wording
 from robotracer_ros.data.facts import ELSEWHERE, Fact, SceneFacts
 from robotracer_ros.data.hand import end_effector_task
 from robotracer_ros.data.language import describe
+from robotracer_ros.data.mentions import Meaning, mentions_of
 from robotracer_ros.data.record import Mention, Sample
 from robotracer_ros.data.relations import HEIGHT_GAP_M, Breadth
 from robotracer_ros.data.split import (
@@ -52,7 +52,6 @@ TYPE_WEIGHTS: Mapping[str, float] = {
 _AT = 'at a distance '
 #: share of carries in full breadth that are asked for as the way of the gripper, where that is possible
 _HAND_SHARE = 0.35
-_TUPLE = re.compile(r'\(\d+, \d+(?:, \d+\.\d+)?\)')
 _T = Template
 _FREE = (
     _T('a free place {w}', weight=2),
@@ -354,7 +353,7 @@ def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
             task.instruction, kind=task.kind, dimensions=points.shape[1], reasoning=think
         )
     answer = write_answer(points, task.reasoning if think else ())
-    meant: list[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]] = []
+    meant: list[Meaning] = []
     last = _rests_on(facts, task)
     of_object = task.kind == TraceKind.OBJECT_CENTRIC
     if think:
@@ -369,7 +368,7 @@ def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
         written = (float(uvd[0]), float(uvd[1]), float(uvd[2]))
         meant.append((owner if of_object else None, world, written))
     ids = (task.moved, *task.references, *((task.via,) if task.via else ()), *task.hover_targets)
-    return Sample(prompt, answer, task_type, _mentions(answer, meant), ids, task)
+    return Sample(prompt, answer, task_type, mentions_of(answer, meant), ids, task)
 
 
 def _rests_on(facts: SceneFacts, task: Task) -> str | None:
@@ -388,22 +387,8 @@ def _pointing(
     relations: tuple[str, ...],
 ) -> Sample:
     answer = write_answer([uvd])
-    mentions = _mentions(answer, [(object_id, world, uvd)])
+    mentions = mentions_of(answer, [(object_id, world, uvd)])
     return Sample(prompt, answer, task_type, mentions, ids, relations=relations)
-
-
-def _mentions(
-    answer: str,
-    meant: Sequence[tuple[str | None, NDArray[np.float64], tuple[float, float, float]]],
-) -> tuple[Mention, ...]:
-    found = list(_TUPLE.finditer(answer))
-    if len(found) != len(meant):
-        raise AssertionError(
-            f'{len(found)} coordinate tuples stand for {len(meant)} points in {answer!r}'
-        )
-    return tuple(
-        Mention(m.start(), m.end(), i, w, p) for m, (i, w, p) in zip(found, meant, strict=True)
-    )
 
 
 def _lift(facts: SceneFacts, uvd: tuple[float, float, float]) -> NDArray[np.float64]:

@@ -92,6 +92,15 @@ def test_the_number_of_workers_changes_no_byte(three, tmp_path):
     assert digest(tmp_path) == digest(three[0])
 
 
+@pytest.mark.slow
+def test_ray_makes_the_same_bytes(three, tmp_path):
+    import ray
+
+    main(tmp_path, 3, 2000, 2, SMALL, ray=True)
+    assert digest(tmp_path) == digest(three[0])
+    assert not ray.is_initialized()
+
+
 def test_hugging_face_datasets_reads_it(three, tmp_path):
     import datasets
 
@@ -128,7 +137,7 @@ def test_the_datasheet_tells_counts_and_what_is_held_out(three):
     assert len(held_out['templates']) > 60
     for text in (*held_out['templates'], 'behind / plate'):
         assert f'- `{text}`' in card
-    assert 'robotracer generate FOLDER --scenes 3 --first-seed 2000' in card
+    assert 'robotracer generate sim FOLDER --scenes 3 --first-seed 2000' in card
     part = json.loads((folder / 'dataset.json').read_text())['parts']['train-sim']
     assert part['config']['held_out'] == json.loads(json.dumps(held_out))
 
