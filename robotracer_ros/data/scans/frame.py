@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.video.files import DatasetFileError, shorten
 from robotracer_ros.geometry.camera import CameraModel
 
 Array = NDArray[np.float64]
@@ -114,6 +114,10 @@ def make_box(box_id: str, label: str, centre: Array, sides: Array, rotation: Arr
 
 def check_rotation(matrix: Array, path: Path, field: str) -> Array:
     """Return a rotation (3, 3) when it is one. Raises DatasetFileError."""
+    # Entries of a rotation are at most 1; larger ones could overflow below.
+    largest = float(np.abs(matrix).max())
+    if not largest <= 1.0 + _ROTATION_SLACK:
+        raise DatasetFileError(path, field, f'is no rotation: it holds {largest:.3g}')
     error = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
     if error > _ROTATION_SLACK or np.linalg.det(matrix) < 0:
         raise DatasetFileError(
@@ -127,6 +131,8 @@ def check_rotation(matrix: Array, path: Path, field: str) -> Array:
 def check_camera(matrix: Array, size: tuple[int, int], path: Path, field: str) -> CameraModel:
     """Make a camera of an intrinsic matrix and an image size (width, height). Raises DatasetFileError."""
     fx, fy = float(matrix[0, 0]), float(matrix[1, 1])
+    if not np.isfinite(matrix[:3, :3]).all():
+        raise DatasetFileError(path, field, f'holds {shorten(matrix[:3, :3].tolist())}: must be finite')
     if fx <= 0 or fy <= 0:
         raise DatasetFileError(path, field, f'has focal lengths {fx:g}, {fy:g}: must be > 0 px')
     return CameraModel.from_matrix(matrix, *size)

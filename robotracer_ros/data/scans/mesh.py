@@ -40,6 +40,8 @@ def read_vertices(path: Path) -> Array:
             case ['format', kind, _]:
                 encoding = kind
             case ['element', name, n]:
+                if not n.isascii() or not n.isdigit():
+                    raise DatasetFileError(path, f'element {name}', f"'{n}' is no number of them")
                 if not fields and element == 'vertex':
                     break
                 if name != 'vertex' and not element:
@@ -50,14 +52,19 @@ def read_vertices(path: Path) -> Array:
                     raise DatasetFileError(path, f'property {name}', f"type '{kind}' is unknown")
                 fields.append((name, _TYPES[kind]))
     names = [name for name, _ in fields]
+    if len(set(names)) < len(names):
+        raise DatasetFileError(path, 'vertex', f'has properties {names}: each must be there once')
     if not {'x', 'y', 'z'} <= set(names):
         raise DatasetFileError(path, 'vertex', f'has properties {names}: x, y and z must be there')
     if encoding == 'ascii':
         rows = [line.split() for line in body.splitlines()[:count]]
         if len(rows) < count or any(len(r) < len(names) for r in rows):
             raise DatasetFileError(path, 'vertex', f'is cut off: {count} vertices must be there')
-        table = np.array([[float(r[names.index(k)]) for k in 'xyz'] for r in rows])
-        return table.reshape(count, 3)
+        try:
+            table = np.array([[float(r[names.index(k)]) for k in 'xyz'] for r in rows])
+        except ValueError as error:
+            raise DatasetFileError(path, 'vertex', f'is no number: {error}') from error
+        return _finite(table.reshape(count, 3), path)
     if encoding not in _ORDERS:
         raise DatasetFileError(path, 'format', f"'{encoding}' is unknown")
     dtype = np.dtype([(name, _ORDERS[encoding] + kind) for name, kind in fields])
@@ -66,7 +73,16 @@ def read_vertices(path: Path) -> Array:
             path, 'vertex', f'is cut off: {len(body)} of {count * dtype.itemsize} bytes'
         )
     found = np.frombuffer(body, dtype, count)
-    return np.stack([found[k].astype(float) for k in 'xyz'], axis=1)
+    return _finite(np.stack([found[k].astype(float) for k in 'xyz'], axis=1), path)
+
+
+def _finite(vertices: Array, path: Path) -> Array:
+    wrong = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
+    if len(wrong):
+        raise DatasetFileError(
+            path, f'vertex {wrong[0]}', f'is at {vertices[wrong[0]].tolist()}: must be finite'
+        )
+    return vertices
 
 
 def upright_box(points: Array) -> tuple[Array, Array, Array] | None:

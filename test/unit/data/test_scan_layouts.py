@@ -210,7 +210,7 @@ BROKEN_CA1M = {
     'gravity is no rotation': (
         changed(f'{V}.wide/T_gravity.json', b'[[2, 0, 0], [0, 1, 0], [0, 0, 1]]'),
         'T_gravity.json',
-        'differs from 1 by 3',
+        'it holds 2',
     ),
     'gravity of another picture': (
         changed(f'{V}.wide/T_gravity.json', b'[[1, 0, 0], [0, 1, 0], [0, 0, 1]]'),
@@ -258,7 +258,11 @@ def test_broken_sensor_streams_are_named(tmp_path):
     folder = write_scannet(tmp_path, scene, [picture])
     path = folder / 'scene0042_00.sens'
     whole = path.read_bytes()
+    nowhere = bytearray(whole)
+    at = 12 + len(b'StructureSensor')
+    nowhere[at : at + 4] = np.float32('nan').tobytes()
     cases = {
+        'focal length': (bytes(nowhere), 'intrinsic_color: holds [[nan'),
         'version 3': (sens(scene, [picture], version=3), 'version: 3: must be 4'),
         'raw colour': (sens(scene, [picture], color=(0, 1)), 'color compression: 0'),
         'raw depth': (sens(scene, [picture], color=(2, 0)), 'depth compression: 0'),
@@ -298,6 +302,11 @@ def test_broken_scannet_annotations_are_named(tmp_path):
     fails('_vh_clean_2.ply', mesh[:400], 'vertex: is cut off')
     fails('_vh_clean_2.ply', mesh.replace(b'float x', b'float q'), 'x, y and z must be there')
     fails('_vh_clean_2.ply', mesh.replace(b'float x', b'quad x'), "type 'quad'")
+    fails('_vh_clean_2.ply', mesh.replace(b'float x', b'float y'), 'each must be there once')
+    fails('_vh_clean_2.ply', mesh.replace(b'vertex 35', b'vertex ab'), "'ab' is no number")
+    begin = mesh.index(b'end_header\n') + len(b'end_header\n')
+    nan = np.float32('nan').tobytes()
+    fails('_vh_clean_2.ply', mesh[:begin] + nan + mesh[begin + 4 :], 'vertex 0: is at [nan')
     fails('_vh_clean_2.0.010000.segs.json', b'{}', 'segIndices: is missing')
     fails('_vh_clean_2.0.010000.segs.json', b'{"segIndices": [1, 2]}', 'has shape (2,): the mesh has 35')
     fails('.aggregation.json', b'{', 'cannot be read as JSON')
@@ -388,3 +397,75 @@ def test_a_folder_of_captures_is_found(tmp_path):
     write_folder(tmp_path / 'unpacked', members())
     found = ca1m.find(tmp_path)
     assert [p.relative_to(tmp_path).as_posix() for p in found] == ['unpacked/42898570', 'val/ca1m-val-1.tar']
+
+
+def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
+    """The bytes of a file with a few of them changed, cut out or doubled."""
+    found = bytearray(data)
+    for _ in range(int(rng.integers(1, 6))):
+        at = int(rng.integers(len(found)))
+        match int(rng.integers(4)):
+            case 0:
+                found[at] = int(rng.integers(256))
+            case 1:
+                del found[at : at + int(rng.integers(1, 40))]
+            case 2:
+                found[at:at] = found[at : at + int(rng.integers(1, 40))]
+            case _:
+                found[at : at + 4] = bytes(rng.integers(0, 256, 4, dtype=np.uint8))
+        if not found:
+            return b''
+    return bytes(found)
+
+
+def only_told(read):
+    """Whether reading ends in a frame (or none) or in an error that names the file."""
+    try:
+        read()
+    except DatasetFileError:
+        return True
+    return False
+
+
+def test_spoiled_members_of_ca1m_give_a_frame_or_a_named_error(tmp_path):
+    rng = np.random.default_rng(11)
+    found, refused = members(), 0
+    names = [n for n in found if 'wide/depth' not in n and 'RT' not in n]
+    for i in range(120):
+        name = names[i % len(names)]
+        path = write_tar(tmp_path / 'ca1m-val-42898570.tar', {**found, name: spoiled(found[name], rng)})
+        refused += only_told(lambda p=path: Ca1mScan(p).read('1000'))
+    assert 40 < refused < 120
+
+
+def test_spoiled_files_of_scannet_give_a_frame_or_a_named_error(tmp_path):
+    rng = np.random.default_rng(12)
+    folder = write_scannet(tmp_path, shot()[0], [shot()[1]])
+    refused = 0
+    for path in sorted(folder.iterdir()):
+        whole = path.read_bytes()
+        for i in range(40):
+            # Half of the time the beginning, where the headers are.
+            head = len(whole) if i % 2 else min(len(whole), 400)
+            path.write_bytes(spoiled(whole[:head], rng) + whole[head:])
+            refused += only_told(lambda: ScanNetScan(folder).read('0'))
+        path.write_bytes(whole)
+    assert 40 < refused < 160
+
+
+def test_spoiled_annotations_of_embodiedscan_give_a_frame_or_a_named_error(tmp_path):
+    rng = np.random.default_rng(13)
+    file = write_embodiedscan(tmp_path, *shot())
+    whole, refused = file.read_bytes(), 0
+    for _ in range(120):
+        file.write_bytes(spoiled(whole, rng))
+        embodiedscan._annotations.cache_clear()
+
+        def read():
+            for where in find_scans('embodiedscan', tmp_path):
+                scan = open_scan('embodiedscan', where)
+                for name in scan.names:
+                    scan.read(name)
+
+        refused += only_told(read)
+    assert 40 < refused < 120
