@@ -48,6 +48,7 @@ REQUIRES = [
     'mujoco>=4.0',
     'numpy>=2.0',
     'ompl>=2.0',
+    'onnxruntime',
     'pillow',
     'pin>=4.0',
     'pyyaml',
@@ -67,6 +68,7 @@ REQUIRES = [
 ]
 
 SERVE = ['fastapi', 'uvicorn']
+EXPORT = ['onnx', 'onnxscript']
 
 TRAIN = ['datasets', 'peft', 'trl']
 
@@ -78,8 +80,10 @@ EXTRAS = {
     'ray': ['pyarrow', 'ray[data]'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
     'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'h5py', 'pyarrow'],
-    'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'onnx', 'onnxruntime',
-            'onnxscript', 'types-PyYAML', 'types-setuptools', *TRAIN, *SERVE],
+    'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'types-PyYAML',
+            'types-setuptools', *TRAIN, *EXPORT, *SERVE],
+    # robotracer export onnx: what makes the graphs; running them needs onnxruntime alone.
+    'export': EXPORT,
     # robotracer serve: the tracer behind HTTP.
     'serve': SERVE,
     # PEFT adapters and TRL trainers on the model; robotracer's own training needs none of it

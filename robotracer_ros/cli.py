@@ -33,6 +33,7 @@ bench = typer.Typer(
     no_args_is_help=True, help='Measure: every figure in the documentation comes from one of these.'
 )
 train = typer.Typer(no_args_is_help=True, help='Train a tracer.')
+export = typer.Typer(no_args_is_help=True, help='Turn a checkpoint into another form.')
 generate = typer.Typer(
     cls=_SimByDefault,
     no_args_is_help=True,
@@ -41,6 +42,7 @@ generate = typer.Typer(
 app.add_typer(bench, name='bench')
 app.add_typer(generate, name='generate')
 app.add_typer(train, name='train')
+app.add_typer(export, name='export')
 
 JSON_OPTION = Annotated[
     bool, typer.Option('--json', help='Print one JSON object instead of a table.')
@@ -318,6 +320,21 @@ def sft(
     run_sft(config, **({} if output is None else {'output': output}))
 
 
+@export.command('onnx')
+def export_onnx(
+    checkpoint: Annotated[
+        str, typer.Argument(help='Name of a shipped checkpoint, or a folder.')
+    ] = 'robotracer-tiny',
+    out: Annotated[
+        Path | None, typer.Option(help='Archive to write; by default onnx.zip beside the weights.')
+    ] = None,
+) -> None:
+    """Write the graphs that ONNX Runtime runs on a CPU; the weights stay in the checkpoint."""
+    from robotracer_ros.tracer.onnx_export import export_beside
+
+    print(export_beside(checkpoint, out))
+
+
 @bench.command('demo')
 def bench_demo(
     seeds: Annotated[str, typer.Option(help='FIRST:END, end not included.')] = '100:150',
@@ -429,6 +446,32 @@ def bench_data(
     from robotracer_ros.bench.data import main as run_bench
 
     raise typer.Exit(run_bench(['--scenes', str(scenes), *(['--json'] if json else [])]))
+
+
+@bench.command('latency')
+def bench_latency(
+    scenes: Annotated[int, typer.Option(min=1, help='How many images.')] = 20,
+    checkpoint: Annotated[
+        str, typer.Option(help='Name of a shipped checkpoint, or a folder.')
+    ] = 'robotracer-tiny',
+    runtimes: Annotated[str, typer.Option(help='Which, in turns.')] = 'torch,onnx',
+    batch: Annotated[int, typer.Option(min=1, help='Questions at once, for throughput.')] = 8,
+    threads: Annotated[int, typer.Option(min=0, help='Of each runtime; 0: all cores.')] = 1,
+    json: JSON_OPTION = False,
+) -> None:
+    """Time from an image and a question to the whole answer, torch and ONNX Runtime side by side."""
+    from robotracer_ros.bench.latency import main as run_bench
+
+    raise typer.Exit(
+        run_bench(
+            scenes,
+            checkpoint=checkpoint,
+            runtimes=[r.strip() for r in runtimes.split(',')],
+            batch=batch,
+            threads=threads,
+            json_output=json,
+        )
+    )
 
 
 @bench.command('transport')

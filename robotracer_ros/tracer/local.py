@@ -7,10 +7,13 @@ Any RoboTracer checkpoint folder, the shipped tiny one by default.
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from robotracer_ros.errors import (
     CheckpointError,
@@ -29,17 +32,19 @@ from robotracer_ros.tracer.base import (
     Tracer,
     check_instruction,
 )
+from robotracer_ros.tracer.decoding import Decoder
+from robotracer_ros.tracer.onnx_graphs import UnusableGraphsError, find_graphs
+from robotracer_ros.tracer.onnx_runtime import OnnxDecoder, graphs_of
+from robotracer_ros.tracer.pixels import pack_pixels
 from robotracer_ros.tracer.prompts import measure_prompt, refer_prompt, trace_prompt
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-    from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
+_log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent / 'checkpoints'
 _WEIGHTS = 'model.safetensors'
 _PICKLES = ('.bin', '.pt', '.pth', '.pkl', '.pickle', '.ckpt')
-_MAX_NEW = {'trace': 320, 'refer': 24, 'measure': 48}
+#: tokens of an answer at most
+MAX_NEW = {'trace': 320, 'refer': 24, 'measure': 48}
 
 
 def find_checkpoint(checkpoint: str | Path) -> Path:
@@ -98,10 +103,12 @@ class LocalTracer(Tracer):
         checkpoint: Name of a shipped checkpoint, or a folder with safetensors weights.
         device: ``auto`` (CUDA when there is one), ``cpu``, ``cuda``, ``cuda:1`` ...
         dtype: ``auto`` (float32 on a CPU, bfloat16 on CUDA), ``float32``, ``float16`` or
-            ``bfloat16``.
-        threads: Torch threads of the process, 0 leaves them. One is fastest for a tiny model on a
-            busy machine.
+            ``bfloat16``; onnx runs in float32.
+        threads: Threads of the process for the model, 0 leaves them to the runtime. One is fastest
+            for a tiny model on a busy machine.
         reasoning: Ask for reasoning steps before the answer: slower, and better on relations.
+        runtime: ``torch``, ``onnx`` (CPU only, makes missing graphs at its first start) or ``auto``:
+            onnx on a CPU when ``onnxruntime`` is installed and the graphs are there, else torch.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class LocalTracer(Tracer):
         dtype: str = 'auto',
         threads: int = 1,
         reasoning: bool = True,
+        runtime: str = 'auto',
     ) -> None:
         if dtype not in ('auto', 'float32', 'float16', 'bfloat16'):
             raise InvalidParameterError(
@@ -118,15 +126,30 @@ class LocalTracer(Tracer):
             )
         if threads < 0:
             raise InvalidParameterError(f'threads {threads}: must be >= 0')
+        if runtime not in ('auto', 'torch', 'onnx'):
+            raise InvalidParameterError(f"runtime '{runtime}': must be auto, torch or onnx")
         self._checkpoint, self._device, self._dtype = checkpoint, device, dtype
-        self._threads, self._reasoning = threads, reasoning
-        self._model: RoboTracerForConditionalGeneration | None = None
-        self._tokenizer: PreTrainedTokenizerFast | None = None
+        self._threads, self._reasoning, self._runtime = threads, reasoning, runtime
+        if runtime == 'onnx' and not self._onnx_can:
+            raise InvalidParameterError(
+                f"runtime 'onnx' with device '{device}' and dtype '{dtype}': it runs on a cpu in float32"
+            )
+        self._decoder: Decoder | None = None
 
     @property
     def model_name(self) -> str:
         """Backend and checkpoint."""
         return f'local:{Path(self._checkpoint).name}'
+
+    @property
+    def runtime(self) -> str:
+        """What runs the loaded model, ``torch`` or ``onnx``; empty before :meth:`load`."""
+        return '' if self._decoder is None else self._decoder.name
+
+    @property
+    def _onnx_can(self) -> bool:
+        """Whether the graphs serve the device and type that are asked for."""
+        return self._device in ('auto', 'cpu') and self._dtype in ('auto', 'float32')
 
     def load(self) -> None:
         """Read the checkpoint.
@@ -134,10 +157,46 @@ class LocalTracer(Tracer):
         Raises CheckpointError, MissingPackageError or TracerBackendError.
         """
         folder = find_checkpoint(self._checkpoint)
+        if self._runtime == 'onnx':
+            self._decoder = OnnxDecoder(folder, graphs_of(folder), self._threads)
+        elif self._runtime == 'auto' and self._onnx_can and not self._on_gpu():
+            self._decoder = self._onnx_at_hand(folder) or self._load_torch(folder)
+        else:
+            self._decoder = self._load_torch(folder)
+
+    def _on_gpu(self) -> bool:
+        """Say whether ``device`` means a GPU; torch is only asked where there may be one."""
+        if self._device != 'auto' or not _gpu_driver():
+            return False
+        try:
+            import torch
+        except ImportError:  # nothing here could use it
+            return False
+        return bool(torch.cuda.is_available())
+
+    def _onnx_at_hand(self, folder: Path) -> Decoder | None:
+        """Return the exported model if it needs nothing that is missing."""
+        if importlib.util.find_spec('onnxruntime') is None:
+            _log.info("the Python package 'onnxruntime' is not installed: the model runs in torch")
+            return None
+        try:
+            graphs = find_graphs(folder)
+        except UnusableGraphsError as error:
+            _log.warning(
+                'no ONNX graphs fit (%s): the model runs in torch, which is slower; '
+                '`robotracer export onnx %s` makes them',
+                error,
+                self._checkpoint,
+            )
+            return None
+        return OnnxDecoder(folder, graphs, self._threads)
+
+    def _load_torch(self, folder: Path) -> Decoder:
         try:
             import torch
             from transformers import PreTrainedTokenizerFast
 
+            from robotracer_ros.tracer.model.decode import TorchDecoder
             from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
         except ImportError as error:
             raise MissingPackageError(
@@ -161,14 +220,13 @@ class LocalTracer(Tracer):
         except Exception as error:  # the loaders raise whatever a broken file provokes
             raise CheckpointError(f"checkpoint '{folder}' cannot be loaded: {error}") from error
         try:
-            self._model = model.to(device).eval()
+            return TorchDecoder(model.to(device).eval(), tokenizer)
         except RuntimeError as error:
             raise TracerBackendError(f"device '{device}' cannot hold the model: {error}") from error
-        self._tokenizer = tokenizer
 
     def close(self) -> None:
         """Free the weights."""
-        self._model = self._tokenizer = None
+        self._decoder = None
 
     def predict(
         self,
@@ -220,7 +278,7 @@ class LocalTracer(Tracer):
         observation: Observation,
         prompt: str,
         *,
-        max_tokens: int = _MAX_NEW['trace'],
+        max_tokens: int = MAX_NEW['trace'],
         budget: Budget | None = None,
     ) -> Written:
         """Let the model read a prompt as it is, and return what it writes; for servers.
@@ -229,42 +287,65 @@ class LocalTracer(Tracer):
             TracerBackendError: nothing is loaded, or the device failed.
             TracerCancelledError, TracerTimeoutError: by the budget.
         """
-        if self._model is None or self._tokenizer is None:
-            raise TracerBackendError(f'{self.model_name} is not loaded')
-        from robotracer_ros.tracer.model.decode import greedy, question_ids
-        from robotracer_ros.tracer.model.images import pack_image
+        return self.ask_all(observation, [prompt], max_tokens=max_tokens, budget=budget)[0]
 
-        model: Any = self._model
-        grid = model.config.spatial_config
-        pixels = pack_image(
+    def ask_all(
+        self,
+        observation: Observation,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int = MAX_NEW['trace'],
+        budget: Budget | None = None,
+    ) -> list[Written]:
+        """Let the model read several prompts about one image together; see :meth:`ask`."""
+        decoder = self._decoder
+        if decoder is None:
+            raise TracerBackendError(f'{self.model_name} is not loaded')
+        pixels = pack_pixels(
             observation.rgb,
             observation.depth,
             observation.camera,
             observation.gravity_from_camera,
-            width=grid.image_width,
-            height=grid.image_height,
+            width=decoder.image_width,
+            height=decoder.image_height,
         )
-        question = question_ids(self._tokenizer, prompt)
+        questions = [decoder.encode(prompt) for prompt in prompts]
         try:
-            decoded = greedy(model, pixels, [question], max_tokens, (budget or Budget()).check)
-        except RuntimeError as error:  # torch: out of memory, device lost
-            raise TracerBackendError(f'{self.model_name} failed: {error}') from error
-        return Written(
-            str(self._tokenizer.decode(decoded.tokens[0])),
-            decoded.ended[0],
-            decoded.scale,
-            model.config.visual_tokens + 1 + len(question),
-            len(decoded.tokens[0]),
-        )
+            decoded = decoder.greedy(pixels, questions, max_tokens, (budget or Budget()).check)
+        except TracerBackendError as error:
+            raise TracerBackendError(f'{self.model_name}: {error}') from error
+        return [
+            Written(
+                decoder.text(tokens),
+                ended,
+                decoded.scale,
+                decoder.prefix_tokens + len(question),
+                len(tokens),
+            )
+            for question, tokens, ended in zip(
+                questions, decoded.tokens, decoded.ended, strict=True
+            )
+        ]
 
     def _ask(
         self, observation: Observation, prompt: str, what: str, budget: Budget | None
     ) -> tuple[str, float]:
         """Return the text of one whole answer and the decoded scale."""
-        written = self.ask(observation, prompt, max_tokens=_MAX_NEW[what], budget=budget)
+        written = self.ask(observation, prompt, max_tokens=MAX_NEW[what], budget=budget)
         if not written.ended:
             raise TraceParseError(
-                f"the answer did not end within {_MAX_NEW[what]} tokens; it reads '{written.text[:200]}'",
+                f"the answer did not end within {MAX_NEW[what]} tokens; it reads '{written.text[:200]}'",
                 raw_text=written.text,
             )
         return written.text, written.scale
+
+
+def _gpu_driver() -> bool:
+    """Say whether this machine may have a GPU for torch: importing torch to ask takes seconds."""
+    if Path('/dev/kfd').exists():  # AMD
+        return True
+    try:
+        ctypes.CDLL('libcuda.so.1')
+    except OSError:
+        return False
+    return True

@@ -16,49 +16,11 @@ from torch import Tensor
 
 from robotracer_ros.errors import InvalidDepthError, NoTransformError, UnsupportedEncodingError
 from robotracer_ros.geometry.camera import CameraModel
-from robotracer_ros.tracer.model.encoders import PACKED_CHANNELS
+from robotracer_ros.tracer.pixels import pack_pixels
 
 #: key of ``PIL.Image.info``
 GEOMETRY_KEY = 'robotracer'
 _GEOMETRY_PARTS = frozenset({'depth', 'K', 'pose'})
-
-
-def quaternion_xyzw(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the unit quaternion (4,) with w >= 0 of a rotation matrix (3, 3)."""
-    m = rotation
-    # The largest eigenvector of Bar-Itzhack's matrix: stable for every rotation.
-    k = (
-        np.array(
-            [
-                [m[0, 0] - m[1, 1] - m[2, 2], 0, 0, 0],
-                [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0, 0],
-                [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], 0],
-                [
-                    m[2, 1] - m[1, 2],
-                    m[0, 2] - m[2, 0],
-                    m[1, 0] - m[0, 1],
-                    m[0, 0] + m[1, 1] + m[2, 2],
-                ],
-            ]
-        )
-        / 3
-    )
-    q = np.linalg.eigh(k)[1][:, -1]
-    return q if q[3] >= 0 else -q
-
-
-def pose_vector(gravity_from_camera: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return (8,): quaternion xyzw, unit translation, log of its length (0 when there is none)."""
-    t = gravity_from_camera[:3, 3]
-    length = float(np.linalg.norm(t))
-    direction = t / length if length > 1e-9 else np.zeros(3)
-    return np.concatenate(
-        [
-            quaternion_xyzw(gravity_from_camera[:3, :3]),
-            direction,
-            [np.log(length) if length > 1e-9 else 0.0],
-        ]
-    ).astype(np.float32)
 
 
 def pack_image(
@@ -70,33 +32,10 @@ def pack_image(
     width: int = 320,
     height: int = 240,
 ) -> Tensor:
-    """Return packed pixels (15, height, width) of one image; absent inputs are zero planes.
-
-    Args:
-        rgb: (H, W, 3).
-        depth: (H', W') metres on the same view, 0 or NaN where invalid. Sampled, never blended
-            across edges.
-        camera: Intrinsics at any size of the same view.
-        gravity_from_camera: (4, 4).
-        width: Of the model grid.
-        height: Of the model grid.
-    """
-    planes = torch.zeros(PACKED_CHANNELS, height, width)
-    if rgb.shape[:2] != (height, width):
-        rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
-    planes[:3] = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 127.5 - 1
-    if camera is not None:
-        planes[3:6] = torch.from_numpy(camera.resized(width, height).rays()).permute(2, 0, 1)
-    if depth is not None:
-        d = np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
-        if d.shape != (height, width):
-            rows = ((np.arange(height) + 0.5) * d.shape[0] / height).astype(int)
-            cols = ((np.arange(width) + 0.5) * d.shape[1] / width).astype(int)
-            d = d[rows][:, cols]
-        planes[6] = torch.from_numpy(d)
-    if gravity_from_camera is not None:
-        planes[7:] = torch.from_numpy(pose_vector(gravity_from_camera))[:, None, None]
-    return planes
+    """Return :func:`pack_pixels` as a tensor."""
+    return torch.from_numpy(
+        pack_pixels(rgb, depth, camera, gravity_from_camera, width=width, height=height)
+    )
 
 
 def attach_geometry(

@@ -16,10 +16,11 @@ from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.decode import greedy
 from robotracer_ros.tracer.model.encoders import Geometry, metric_scale, unpack, up_in_camera
-from robotracer_ros.tracer.model.images import pack_image, pose_vector, quaternion_xyzw
+from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.packed import packed_forward
 from robotracer_ros.tracer.model.tokenizer import IMAGE, SCALE, SPATIAL
+from robotracer_ros.tracer.pixels import pose_vector, quaternion_xyzw
 
 HEIGHT, WIDTH, N = 48, 64, 12
 
