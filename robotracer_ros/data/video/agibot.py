@@ -39,7 +39,7 @@ from robotracer_ros.data.video.files import (
     pose_from_quaternion,
     read_json,
 )
-from robotracer_ros.data.video.frames import Clip, open_video
+from robotracer_ros.data.video.frames import Excerpt, open_video
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import make_transform
 
@@ -122,7 +122,7 @@ class AgibotReader:
             fps=_FPS,
             camera=camera,
             base_from_camera=poses[:n],
-            rgb=Clip(rgb, 0, n),
+            rgb=Excerpt(rgb, 0, n),
             depth=DepthFolder(
                 seen / 'depth', camera_name + '_depth_{index:06d}.png', camera, self.options.depth_unit
             ),

@@ -42,7 +42,7 @@ from robotracer_ros.data.video.files import (
     read_json,
     shorten,
 )
-from robotracer_ros.data.video.frames import Clip, open_video
+from robotracer_ros.data.video.frames import Excerpt, open_video
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.camera import CameraModel
 
@@ -134,7 +134,7 @@ class DroidReader:
             fps=_FPS,
             camera=camera,
             base_from_camera=recorded[:n],
-            rgb=Clip(rgb, 0, n),
+            rgb=Excerpt(rgb, 0, n),
             depth=self._depth(folder, serial, camera),
             arms=(ArmMotion('', motion.flange[:n], motion.opening[:n], motion.grip_offset),),
             path=str(folder),

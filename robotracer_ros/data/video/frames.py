@@ -73,7 +73,7 @@ class Pictures:
             ) from error
 
 
-class Clip:
+class Excerpt:
     """Some consecutive frames of a longer video, as LeRobot puts many episodes into one file.
 
     Args:

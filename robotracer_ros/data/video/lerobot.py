@@ -37,7 +37,7 @@ from robotracer_ros.data.video.files import (
     pose_from_quaternion,
     read_json,
 )
-from robotracer_ros.data.video.frames import Clip, Frames, Pictures, open_video
+from robotracer_ros.data.video.frames import Excerpt, Frames, Pictures, open_video
 from robotracer_ros.errors import InvalidParameterError, NoIntrinsicsError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import invert
@@ -263,7 +263,7 @@ class LeRobotReader:
                     key,
                     f'has {len(video)} frames: the episode needs {start} to {start + length}',
                 )
-            rgb = Clip(video, start, length)
+            rgb = Excerpt(video, start, length)
         else:
             rgb = Pictures(_pictures(table, key, path), path, key)
         height, width = rgb.read(0).shape[:2]

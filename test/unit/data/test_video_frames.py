@@ -15,7 +15,7 @@ from recordings import write_av1
 from robotracer_ros.data.video.files import DatasetFileError
 from robotracer_ros.data.video.frames import (
     Av1Video,
-    Clip,
+    Excerpt,
     FfmpegVideo,
     Pictures,
     frame_count,
@@ -63,7 +63,7 @@ def test_a_file_that_is_written_here_is_like_one_of_lerobot(tmp_path: Path) -> N
 
 def test_parts_of_a_file_count_from_zero() -> None:
     """LeRobot puts many episodes into one file."""
-    part = Clip(open_video(AV1), 3, 4)
+    part = Excerpt(open_video(AV1), 3, 4)
     assert len(part) == 4
     assert off(part.read(1), pattern(4)) < 4
 
