@@ -50,7 +50,8 @@ def write_card(folder: Path) -> Path:
         part: sum((Counter(s['counts']) for s in found), Counter()) for part, found in parts.items()
     }
     splits = sorted({split for split, _ in parts})
-    lines = [*_front_matter(splits, sum(t['samples'] for t in totals.values()))]
+    sources = {source for _, source in parts}
+    lines = [*_front_matter(splits, sum(t['samples'] for t in totals.values()), sources)]
     lines.append(
         _ABOUT.format(
             version=SCHEMA_VERSION,
@@ -58,6 +59,11 @@ def write_card(folder: Path) -> Path:
             columns=', '.join(f'`{c}`' for c in COLUMNS),
         )
     )
+    if sources - {'sim'}:
+        lines.append(
+            f'Pictures and annotations of {", ".join(sorted(sources - {"sim"}))} stay under the licences of the data '
+            'sets that they come from (`origin` of each row; `doc/data.md`).\n'
+        )
     lines += ['## Parts', '', *_table(('split', 'source', 'shards', 'images', 'samples'), (
         (*part, len(parts[part]), totals[part]['records'], totals[part]['samples'])
         for part in sorted(parts)
@@ -77,8 +83,10 @@ def write_card(folder: Path) -> Path:
     return path
 
 
-def _front_matter(splits: Iterable[str], samples: int) -> list[str]:
-    lines = ['---', 'license: apache-2.0', 'task_categories:', '- image-text-to-text']
+def _front_matter(splits: Iterable[str], samples: int, sources: set[str]) -> list[str]:
+    # Pictures of recordings, rooms and the web are under the licences of where they come from.
+    license = 'apache-2.0' if sources <= {'sim'} else 'other'
+    lines = ['---', f'license: {license}', 'task_categories:', '- image-text-to-text']
     lines += ['tags:', '- robotics', '- spatial-tracing', 'configs:', '- config_name: default']
     lines.append('  data_files:')
     for split in splits:

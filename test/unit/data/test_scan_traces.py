@@ -294,6 +294,10 @@ def test_the_command_writes_a_data_set_and_goes_on(bare, tmp_path):
     assert record.rgb().shape == (288, 384, 3)
     assert {o.name for o in record.objects} == {'table', 'mug', 'flower pot', 'box', 'plate'}
     assert len(record.samples) >= 6
+    # What was made of other people's pictures is not ours to license.
+    card = (out / 'README.md').read_text()
+    assert 'license: other\n' in card
+    assert 'annotations of scan stay under the licences' in card
     # What is there is not made again; what is made again is the same.
     run(app, command, catch_exceptions=False)
     assert shard.stat().st_mtime_ns == before[1]
