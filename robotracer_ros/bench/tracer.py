@@ -25,6 +25,8 @@ from rich.progress import Progress
 from robotracer_ros.bench.figures import json_safe
 from robotracer_ros.bench.tracer_figures import figures, ordering, tell
 from robotracer_ros.bench.tracer_questions import (
+    CONDITIONS,
+    DEPLOYED,
     Answerer,
     Model,
     Question,
@@ -41,9 +43,6 @@ from robotracer_ros.tracer.local import find_checkpoint
 
 #: of questions, scoring and results file together: results of another version are not mixed
 VERSION = 1
-#: the inputs of the paper, and what the perception node gives to the model
-CONDITION_NAMES = ('RGB', 'RGB+I', 'RGB+D', 'RGB+I+D', 'RGB+I+D+pose')
-DEPLOYED = 'RGB+I+D+pose'
 ANSWERS = ('local', 'oracle', 'shuffled')
 
 
@@ -86,7 +85,7 @@ def main(
         scenes: How many.
         first: Seed of the first; all must be below ``VALIDATION_SEEDS``.
         split: ``val``, ``wording`` or ``composition``.
-        conditions: Of ``CONDITION_NAMES``; all of them when empty, and only the deployed one without a model.
+        conditions: Of ``CONDITIONS``; all of them when empty, and only the deployed one without a model.
         answers: ``local`` (the checkpoint), ``oracle`` (the truth) or ``shuffled`` (the truth of other scenes).
         checkpoint: Name of a shipped checkpoint, or a folder.
         workers: Processes; the result does not depend on it.
@@ -105,11 +104,11 @@ def main(
             f'scenes {first} to {first + scenes - 1}: must be in 0..{VALIDATION_SEEDS - 1}, the seeds '
             'that are never trained on'
         )
-    chosen = tuple(conditions) or (CONDITION_NAMES if answers == 'local' else (DEPLOYED,))
-    unknown = [c for c in chosen if c not in CONDITION_NAMES]
+    chosen = tuple(conditions) or (tuple(CONDITIONS) if answers == 'local' else (DEPLOYED,))
+    unknown = [c for c in chosen if c not in CONDITIONS]
     if unknown:
         raise InvalidParameterError(
-            f"conditions '{', '.join(unknown)}': must be of {', '.join(CONDITION_NAMES)}"
+            f"conditions '{', '.join(unknown)}': must be of {', '.join(CONDITIONS)}"
         )
     weights = _digest(checkpoint) if answers == 'local' else ''
     name = checkpoint if answers == 'local' else ''

@@ -9,7 +9,7 @@ scene two referring questions and one measurement.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,8 +23,19 @@ from robotracer_ros.data.split import SPLITS, Split
 from robotracer_ros.data.tasks import sample_tasks
 from robotracer_ros.sim.scenes import generate_scene
 from robotracer_ros.sim.spec import Rendering, Scene
-from robotracer_ros.tracer.local import find_checkpoint
+from robotracer_ros.tracer.base import Observation
+from robotracer_ros.tracer.local import LocalTracer
 
+#: which geometry goes in beside the image, by the name of the condition
+CONDITIONS: Mapping[str, frozenset[str]] = {
+    'RGB': frozenset(),
+    'RGB+I': frozenset({'rays'}),
+    'RGB+D': frozenset({'depth'}),
+    'RGB+I+D': frozenset({'rays', 'depth'}),
+    'RGB+I+D+pose': frozenset({'rays', 'depth', 'pose'}),
+}
+#: what the perception node gives to the model
+DEPLOYED = 'RGB+I+D+pose'
 #: how a question is asked, in the order of the tables
 MODES = ('think', 'direct', 'refer', 'measure')
 #: referring questions and measurements about every such scene
@@ -91,26 +102,29 @@ class Answerer(Protocol):
 
 
 class Model:
-    """A checkpoint.
+    """A checkpoint, run as the perception node runs it.
 
     Args:
         checkpoint: Name of a shipped one, or a folder.
     """
 
     def __init__(self, checkpoint: str) -> None:
-        from robotracer_ros.training.evaluate import load
-
-        self._model, self._tokenizer = load(find_checkpoint(checkpoint))
+        self._tracer = LocalTracer(checkpoint, threads=1)
+        self._tracer.load()
 
     def __call__(
         self, scene: Scene, image: Rendering, condition: str, asked: Sequence[Question]
     ) -> tuple[list[str], float]:
         """Answer all questions in one batch."""
-        from robotracer_ros.training.evaluate import CONDITIONS, answer_all, packed
-
-        pixels = packed(self._model, scene, image, CONDITIONS[condition])
-        prompts = [q.sample.prompt for q in asked]
-        return answer_all(self._model, self._tokenizer, pixels, prompts)
+        given = CONDITIONS[condition]
+        seen = Observation(
+            image.rgb,
+            image.depth if 'depth' in given else None,
+            scene.camera if 'rays' in given else None,
+            scene.world_from_camera if 'pose' in given else None,
+        )
+        written = self._tracer.ask_all(seen, [q.sample.prompt for q in asked])
+        return [w.text for w in written], written[0].scale
 
 
 def oracle(

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -31,34 +29,15 @@ from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.training.scene_cache import SceneCache
 
-__all__ = ['CONDITIONS', 'Rate', 'Scores', 'answer_all', 'evaluate', 'load', 'packed']
+__all__ = ['Rate', 'Scores', 'evaluate']
 
-#: which geometry goes in beside the image, by the name of the condition
-CONDITIONS: Mapping[str, frozenset[str]] = {
-    'RGB': frozenset(),
-    'RGB+I': frozenset({'rays'}),
-    'RGB+D': frozenset({'depth'}),
-    'RGB+I+D': frozenset({'rays', 'depth'}),
-    'RGB+I+D+pose': frozenset({'rays', 'depth', 'pose'}),
-}
 #: tokens of an answer at most: traces after nine steps of reasoning are the longest
 MAX_NEW = 320
 #: failed traces that are kept for reading
 _MAX_FAILURES = 200
 
 
-def load(folder: Path) -> tuple[RoboTracerForConditionalGeneration, PreTrainedTokenizerFast]:
-    """Read a checkpoint to be asked on one thread: safetensors only, float32."""
-    # A batch of a tiny model is too small for two threads; processes scale.
-    torch.set_num_threads(1)
-    model = RoboTracerForConditionalGeneration.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True
-    )
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    return model.eval(), tokenizer
-
-
-def packed(
+def _packed(
     model: RoboTracerForConditionalGeneration,
     scene: Scene,
     image: Rendering,
@@ -83,7 +62,7 @@ def packed(
     )
 
 
-def answer_all(
+def _answer_all(
     model: RoboTracerForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
     pixels: Tensor,
@@ -123,7 +102,7 @@ def evaluate(
         seed: Of the questions.
     """
     left_out = {name for name, is_given in (inputs or {}).items() if not is_given}
-    given = CONDITIONS['RGB+I+D+pose'] - left_out
+    given = frozenset({'rays', 'depth', 'pose'}) - left_out
     scores = Scores()
     training = model.training
     model.eval()
@@ -134,8 +113,8 @@ def evaluate(
         samples = _questions(facts, rng, split, refer, traces, measures)
         if not samples:
             continue
-        pixels = packed(model, scene, image, given)
-        texts, scale = answer_all(model, tokenizer, pixels, [s.prompt for _, s in samples])
+        pixels = _packed(model, scene, image, given)
+        texts, scale = _answer_all(model, tokenizer, pixels, [s.prompt for _, s in samples])
         judge = Judge(facts, image)
         for (group, sample), text in zip(samples, texts, strict=True):
             outcome = judge.score(sample, text)
