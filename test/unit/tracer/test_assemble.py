@@ -34,6 +34,7 @@ from robotracer_ros.resources import resource
 from robotracer_ros.tracer.base import Observation
 from robotracer_ros.tracer.local import LocalTracer
 from robotracer_ros.tracer.model.assemble import assemble, load_model_config
+from robotracer_ros.tracer.model.decode import greedy
 from robotracer_ros.tracer.model.images import attach_geometry
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.processor import RoboTracerProcessor, question_ids
@@ -241,6 +242,17 @@ def test_assembled_trained_saved_and_loaded(
     for i, question in enumerate(('point to the red mug', 'mug?')):
         alone = model.generate(**read(processor, [talk(i, question)]), **options)
         assert torch.equal(alone[0, -6:], together[i, -6:])
+    # The local backend's own loop, which stops at the end token.
+    prompts = [question_ids(processor.tokenizer, q) for q in ('point to the red mug', 'mug?')]
+    pixels = asked['pixel_values']
+    placeholders = processor.tokenizer.convert_tokens_to_ids(MARKS)
+    for i, prompt in enumerate(prompts):
+        made = model.generate(
+            **read(processor, [talk(i, ('point to the red mug', 'mug?')[i])]),
+            max_new_tokens=6, do_sample=False, suppress_tokens=placeholders,
+        )[0, -6:].tolist()  # fmt: skip
+        own = greedy(model, pixels[i], [prompt], 6).tokens[0]
+        assert own == made[: len(own)]
     model.save_pretrained(tmp_path / 'again')
     again = AutoModelForImageTextToText.from_pretrained(tmp_path / 'again').eval()
     assert torch.equal(again.generate(**asked, **options), together)
