@@ -165,7 +165,7 @@ def generate_scans(
         typer.Option(help='JSON with names of CA-1M instances: {video: {instance: name}}.'),
     ] = None,
     skip_broken: Annotated[
-        bool, typer.Option('--skip-broken', help='Log broken scans and frames and go on.')
+        bool, typer.Option('--skip-broken', help='List broken scans and frames and go on.')
     ] = False,
     workers: Annotated[int, typer.Option(help='Processes; the result does not depend on it.')] = 1,
     ray: Annotated[bool, typer.Option('--ray', help='Make the shards with Ray Data.')] = False,
