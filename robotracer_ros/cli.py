@@ -34,7 +34,6 @@ bench = typer.Typer(
 )
 train = typer.Typer(no_args_is_help=True, help='Train a tracer.')
 export = typer.Typer(no_args_is_help=True, help='Turn a checkpoint into another form.')
-export = typer.Typer(no_args_is_help=True, help='Turn a checkpoint into another form.')
 generate = typer.Typer(
     cls=_SimByDefault,
     no_args_is_help=True,
@@ -43,7 +42,6 @@ generate = typer.Typer(
 app.add_typer(bench, name='bench')
 app.add_typer(generate, name='generate')
 app.add_typer(train, name='train')
-app.add_typer(export, name='export')
 app.add_typer(export, name='export')
 
 JSON_OPTION = Annotated[
@@ -337,21 +335,6 @@ def export_onnx(
     print(export_beside(checkpoint, out))
 
 
-@export.command('onnx')
-def export_onnx(
-    checkpoint: Annotated[
-        str, typer.Argument(help='Name of a shipped checkpoint, or a folder.')
-    ] = 'robotracer-tiny',
-    out: Annotated[
-        Path | None, typer.Option(help='Archive to write; by default onnx.zip beside the weights.')
-    ] = None,
-) -> None:
-    """Write the graphs that ONNX Runtime runs on a CPU; the weights stay in the checkpoint."""
-    from robotracer_ros.tracer.onnx_export import export_beside
-
-    print(export_beside(checkpoint, out))
-
-
 @bench.command('demo')
 def bench_demo(
     seeds: Annotated[str, typer.Option(help='FIRST:END, end not included.')] = '100:150',
@@ -463,32 +446,6 @@ def bench_data(
     from robotracer_ros.bench.data import main as run_bench
 
     raise typer.Exit(run_bench(['--scenes', str(scenes), *(['--json'] if json else [])]))
-
-
-@bench.command('latency')
-def bench_latency(
-    scenes: Annotated[int, typer.Option(min=1, help='How many images.')] = 20,
-    checkpoint: Annotated[
-        str, typer.Option(help='Name of a shipped checkpoint, or a folder.')
-    ] = 'robotracer-tiny',
-    runtimes: Annotated[str, typer.Option(help='Which, in turns.')] = 'torch,onnx',
-    batch: Annotated[int, typer.Option(min=1, help='Questions at once, for throughput.')] = 8,
-    threads: Annotated[int, typer.Option(min=0, help='Of each runtime; 0: all cores.')] = 1,
-    json: JSON_OPTION = False,
-) -> None:
-    """Time from an image and a question to the whole answer, torch and ONNX Runtime side by side."""
-    from robotracer_ros.bench.latency import main as run_bench
-
-    raise typer.Exit(
-        run_bench(
-            scenes,
-            checkpoint=checkpoint,
-            runtimes=[r.strip() for r in runtimes.split(',')],
-            batch=batch,
-            threads=threads,
-            json_output=json,
-        )
-    )
 
 
 @bench.command('latency')

@@ -23,7 +23,6 @@ from transformers.modeling_outputs import BaseModelOutput
 from robotracer_ros.tracer.model.config import RoboTracerSpatialConfig, RoboTracerVisionConfig
 from robotracer_ros.tracer.model.stem import Block, ConvStem, fourier
 from robotracer_ros.tracer.pixels import PACKED_CHANNELS
-from robotracer_ros.tracer.pixels import PACKED_CHANNELS
 
 _MIN_DEPTH = 1e-3
 #: a thing of 8 cm at 1.4 m changes log depth and relative height by 0.06: too little beside

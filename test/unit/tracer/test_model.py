@@ -21,7 +21,6 @@ from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGenerat
 from robotracer_ros.tracer.model.packed import packed_forward
 from robotracer_ros.tracer.model.tokenizer import IMAGE, SCALE, SPATIAL
 from robotracer_ros.tracer.pixels import pose_vector, quaternion_xyzw
-from robotracer_ros.tracer.pixels import pose_vector, quaternion_xyzw
 
 HEIGHT, WIDTH, N = 48, 64, 12
 
