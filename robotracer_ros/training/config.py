@@ -27,6 +27,8 @@ class Phase:
         long_share: Share of steps with traces.
         simple_share: Share of these whose tasks are as a demo asks for them.
         plain_share: Share of the referring questions that name kind and colour only.
+        full_share: Share of the pictures that are asked about with all relations and measures of
+            ``data.qa`` (breadth ``full``), not only those that a demo needs.
         images: Pictures per process and step without questions.
     """
 
@@ -36,6 +38,7 @@ class Phase:
     long_share: float = 0.0
     simple_share: float = 0.0
     plain_share: float = 0.0
+    full_share: float = 0.0
     images: int = 6
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from robotracer_ros.geometry.transforms import invert
 from robotracer_ros.sim.catalog import COLORS, KINDS, SIZES
 from robotracer_ros.sim.spec import SEG_ROBOT, SEG_TABLE, Rendering, Scene
+from robotracer_ros.tracer.model.modeling import TYPICAL_LENGTH
 
 PATCH = 16
 KIND_CLASSES = (*KINDS, 'table', 'robot', 'background')
@@ -87,7 +88,7 @@ def dense_targets(scene: Scene, image: Rendering) -> DenseTargets:
         values[mine, 0] = (u - centre_u[mine]) / 100
         values[mine, 1] = (v - centre_v[mine]) / 100
         values[mine, 2] = np.log(middle if d <= 0 else d) * 4
-        values[mine, 3:] = np.log([*np.sort(o.extents[:2]), o.extents[2]]) - np.log(0.08)
+        values[mine, 3:] = np.log([*np.sort(o.extents[:2]), o.extents[2]]) - np.log(TYPICAL_LENGTH)
     return DenseTargets(kind, color, size, values, share, centroid)
 
 

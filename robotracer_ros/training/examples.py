@@ -49,7 +49,8 @@ class Example:
 
     ``ids[start:]`` is the answer; ``pointers`` holds (position before the first coordinate, index of
     an object), ``spots`` (position before u or v, the point), ``numbers`` (position before any
-    number, its place in 0..1), ``emphasis`` how much each token of the answer counts.
+    number, its place in 0..1), ``places`` (position before any part of a tuple, u and v in 0..1 and d
+    in metres, how much it counts), ``emphasis`` how much each token of the answer counts.
     """
 
     ids: list[int]
@@ -59,6 +60,7 @@ class Example:
     followers: list[tuple[int, int]]
     spots: list[tuple[int, tuple[float, float]]]
     numbers: list[tuple[int, float]]
+    places: list[tuple[int, tuple[float, float, float], float]]
     emphasis: list[float]
     family: str
 
@@ -100,7 +102,13 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
     # Where a trace ends decides about it, in the reasoning and at the end; a keypoint on the way does
     # not.
     end = answer[firsts[-1] : firsts[-1] + 3] if len(firsts) > 1 else None
+    places: list[tuple[int, tuple[float, float, float], float]] = []
     for i in firsts:
+        if roles[i + 4 : i + 5] == ['d']:
+            u, v = (numbers.integer_of[answer[i + k]] / 1000 for k in (0, 2))
+            d = numbers.wholes[answer[i + 3]] + numbers.fraction_of[answer[i + 4]] / 1000
+            weight = END if answer[i : i + 3] == end else 1
+            places += [(len(head) + i + k, (u, v, d), weight) for k in (-1, 1, 2, 3)]
         if roles[i + 2 : i + 3] == ['v']:
             ends = answer[i : i + 3] == end
             point = (numbers.integer_of[answer[i]], numbers.integer_of[answer[i + 2]])
@@ -123,6 +131,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
         followers,
         spots,
         expected,
+        places,
         emphasis,
         pair.family,
     )
@@ -247,6 +256,8 @@ class Batch:
         spot_rows: The same for points of the picture.
         emphasis: (M,) how much each token counts.
         number_rows: (L,) flat positions; ``numbers`` (L,) what comes next, in 0..1.
+        place_rows: (P,) flat positions; ``places`` (P, 3) u, v in 0..1 and d in metres of the tuple
+            that is being written there; ``place_weight`` (P,) how much it counts.
     """
 
     ids: Tensor
@@ -262,6 +273,9 @@ class Batch:
     spot_target: Tensor
     number_rows: Tensor
     numbers: Tensor
+    place_rows: Tensor
+    places: Tensor
+    place_weight: Tensor
     emphasis: Tensor
 
 
@@ -281,6 +295,7 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
     spot_targets: list[NDArray[np.float32]] = []
     number_rows: list[int] = []
     numbers: list[float] = []
+    places: list[tuple[int, tuple[float, float, float], float]] = []
     emphasis: list[float] = []
     for q, e in enumerate(examples):
         ids[q, : len(e.ids)] = torch.tensor(e.ids)
@@ -303,6 +318,7 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
         spot_targets += [spot_distribution(point, rows, cols) for _, point in e.spots]
         number_rows += [q * width + position for position, _ in e.numbers]
         numbers += [value for _, value in e.numbers]
+        places += [(q * width + position, place, weight) for position, place, weight in e.places]
 
     def stack(goals: list[NDArray[np.float32]]) -> Tensor:
         return torch.from_numpy(np.stack(goals)) if goals else torch.zeros(0, rows * cols)
@@ -321,5 +337,8 @@ def collate(examples: Sequence[Example], share: NDArray[np.float32], rows: int, 
         stack(spot_targets),
         torch.tensor(number_rows, dtype=torch.long),
         torch.tensor(numbers),
+        torch.tensor([p for p, _, _ in places], dtype=torch.long),
+        torch.tensor([place for _, place, _ in places]).view(-1, 3),
+        torch.tensor([weight for _, _, weight in places], dtype=torch.float32),
         torch.tensor(emphasis),
     )

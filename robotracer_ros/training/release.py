@@ -1,6 +1,6 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn a run into a checkpoint to ship: half-precision safetensors, tokenizer, scores, model card."""
+"""Turn a run into a checkpoint to ship: half-precision safetensors, tokenizer, ONNX graphs, scores, model card."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast
 
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
+from robotracer_ros.tracer.onnx_export import export_beside
 from robotracer_ros.training.evaluate import Scores, evaluate
 from robotracer_ros.training.scene_cache import SceneCache
 
 
 def export(run: Path, destination: Path) -> None:
-    """Write the average weights of a run in float16 with configuration and tokenizer."""
+    """Write the average weights of a run in float16 with configuration, tokenizer and ONNX graphs."""
     source = run / 'average'
     model = RoboTracerForConditionalGeneration.from_pretrained(
         source, dtype=torch.float16, use_safetensors=True
@@ -29,6 +30,7 @@ def export(run: Path, destination: Path) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(destination)
     PreTrainedTokenizerFast.from_pretrained(source).save_pretrained(destination)
+    export_beside(str(destination))
 
 
 def score(folder: Path, cache: SceneCache, scenes: range, threads: int = 1) -> dict[str, Scores]:

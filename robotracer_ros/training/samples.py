@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from robotracer_ros.data.facts import SceneFacts
 from robotracer_ros.data.language import describe
 from robotracer_ros.data.qa import Sample, sample_questions
+from robotracer_ros.data.relations import Breadth
 from robotracer_ros.data.split import Split
 from robotracer_ros.geometry.trace import Referring
 from robotracer_ros.sim.spec import Rendering, Scene
@@ -43,8 +45,8 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
 
     An object where the tuple is its visible surface point. A goal or a free place, and the keypoint
     above it, point at the thing that they are described by: the reference, the last thing to hover
-    over, or the moved thing itself. Other points in the air point at nothing; they follow from the
-    rest of the text.
+    over, or the moved thing itself. Other points in the air point at the thing of the task that
+    they are nearest to.
     """
     index = {o.object.id: o.index for o in facts.objects}
     task = sample.task
@@ -63,7 +65,13 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
             by = (task.references[:1] or task.hover_targets[-1:] or (task.moved,))[0]
             targets.append(index[by])
         else:
-            targets.append(None)
+            involved = (task.moved, task.via, *task.references, *task.hover_targets)
+            targets.append(
+                min(
+                    (index[i] for i in involved if i is not None),
+                    key=lambda j: _aside(facts.objects[j].surface, mention.world),
+                )
+            )
     names: tuple[tuple[str, int], ...] = ()
     relation = ''
     if task is not None:
@@ -79,6 +87,11 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
     return TextPair(
         sample.prompt, sample.answer, tuple(targets), sample.task_type, names, relation
     )
+
+
+def _aside(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return the horizontal distance of two world points, metres."""
+    return float(np.hypot(a[0] - b[0], a[1] - b[1]))
 
 
 def plain_questions(facts: SceneFacts, rng: np.random.Generator, n: int) -> list[TextPair]:
@@ -170,11 +183,12 @@ class SampleStream:
         rng, config = self._rng, self._config
         scene, image = self._cache.scene(i), self._cache.rendering(i)
         facts = SceneFacts(scene, image)
+        breadth: Breadth = 'full' if rng.random() < phase.full_share else 'core'
         if long:
             n = config.long_questions
             pairs = [
                 text_pair(s, facts)
-                for s in sample_questions(facts, rng, n, split, phase.long, simple)
+                for s in sample_questions(facts, rng, n, split, phase.long, simple, breadth)
             ]
         else:
             plain = (
@@ -186,7 +200,12 @@ class SampleStream:
             pairs += [
                 text_pair(s, facts)
                 for s in sample_questions(
-                    facts, rng, config.short_questions - len(pairs), split, phase.short
+                    facts,
+                    rng,
+                    config.short_questions - len(pairs),
+                    split,
+                    phase.short,
+                    breadth=breadth,
                 )
             ]
         if not pairs:

@@ -23,6 +23,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedTokenizerFast
 
 from robotracer_ros.errors import InvalidParameterError
@@ -134,9 +135,12 @@ def image_loss(
         place = read.values.flatten(0, 1)[rows][:, :2].detach()
         centres = model.model.centres()
         figures['spot'] = float((place - target @ centres).abs().mean())
-        stepped = (read.step.flatten(0, 1)[rows] - target @ centres).abs().mean()
-        loss = loss + config.step_weight * stepped
-        figures['step'] = float(stepped.detach())
+    if len(batch.place_rows) and read is not None:
+        rows, weight = batch.place_rows.to(device), batch.place_weight.to(device)
+        off = (read.step.flatten(0, 1)[rows] - batch.places.to(device)).abs()
+        loss = loss + config.step_weight * (off.sum(1) * weight).sum() / weight.sum()
+        figures['step'] = float(off[:, :2].detach().mean())
+        figures['step_d'] = float(off[:, 2].detach().mean())
     if len(batch.number_rows) and read is not None:
         rows, numbers = batch.number_rows.to(device), batch.numbers.to(device)
         off = (read.values.flatten(0, 1)[rows][:, 2] - numbers).abs().mean()
@@ -153,7 +157,7 @@ def image_loss(
 
 
 #: figures that are shown apart for steps with traces
-_OF_TRACES = ('lm', 'u', 'ptr0', 'ptr1', 'ptr2', 'spot', 'step', 'number')
+_OF_TRACES = ('lm', 'u', 'ptr0', 'ptr1', 'ptr2', 'spot', 'step', 'step_d', 'number')
 
 
 class Run:
@@ -184,6 +188,7 @@ class Run:
         self.parameters = self.optimizer.parameters
         self.step, self.decay_from, self.seconds = 0, config.decay_at, 0.0
         self.text_begun = False
+        self._board: SummaryWriter | None = None
         self._resume()
         self.average = RunningAverage(self.model, config.average_decay) if self.rank == 0 else None
         self._resume_average()
@@ -207,7 +212,7 @@ class Run:
             self.optimizer.load_state_dict(saved['optimizer'])
             self.step, self.decay_from, self.seconds = (
                 saved['step'],
-                saved['decay_from'],
+                saved['decay_from'] if self.decay_from is None else self.decay_from,
                 saved['seconds'],
             )
             self.text_begun = saved.get('text_begun', True)
@@ -370,6 +375,7 @@ class Run:
             traces=1 if phase.long else 0,
             measures=2 if 'measure' in phase.short else 0,
         )
+        self._plot({f'validation/{name}': rate.value for name, rate in scores.rates.items()})
         summary = scores.summary()
         with (self.folder / 'scores.jsonl').open('a') as file:
             file.write(
@@ -379,8 +385,10 @@ class Run:
             self.say(f'   {name}: {value}')
 
     def loop(self) -> None:
-        """Train until the run is finished."""
+        """Train until the run is finished; figures go to ``tensorboard`` in the run's folder too."""
         self._saved_at = time.monotonic()
+        if self.rank == 0:
+            self._board = SummaryWriter(self.folder / 'tensorboard')
         average: dict[str, float] = {}
         began = time.monotonic()
         while not self.finished():
@@ -393,6 +401,7 @@ class Run:
             if self.step % 25 == 0:
                 line = ' '.join(f'{k} {v:.3f}' for k, v in sorted(average.items()))
                 self.say(f'{self.step} {self.seconds:.0f}s lr {self.learning_rate():.5f} {line}')
+                self._plot({f'train/{k}': v for k, v in average.items()})
             save, decay = self.agree()
             if decay and self.decay_from is None:
                 self.decay_from = self.step
@@ -403,6 +412,13 @@ class Run:
                 self.score()
         self.save()
         self.score()
+        if self._board is not None:
+            self._board.close()
+
+    def _plot(self, figures: dict[str, float]) -> None:
+        if self._board is not None:
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, self.step)
 
 
 def _weights(path: Path, model: RoboTracerForConditionalGeneration) -> dict[str, Tensor]:

@@ -158,7 +158,7 @@ class RoboTracerSpatialEncoder(PreTrainedModel):
                 (up * rays).sum(1, keepdim=True),
                 _height(points, up, valid),
                 _relief(log_depth, valid_f),
-                _normals(points, valid_f),
+                surface_normals(points, valid_f),
             ],
             dim=1,
         )
@@ -208,7 +208,7 @@ def _relief(log_depth: Tensor, valid: Tensor) -> Tensor:
     return (log_depth - mean).clamp(-0.2, 0.2) * valid * _RELIEF_GAIN
 
 
-def _normals(points: Tensor, valid: Tensor) -> Tensor:
+def surface_normals(points: Tensor, valid: Tensor) -> Tensor:
     """Return surface normals (B, 3, H, W) in the optical frame from neighbouring points.
 
     0 where one is missing.

@@ -23,17 +23,22 @@ from robotracer_ros.tracer.model import map_anything  # noqa: F401  registers th
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
 from robotracer_ros.tracer.model.reader import (
+    LENGTH_RANGE,
     PlaceReader,
     PlaceView,
     SpotReader,
     SpotView,
     StepReader,
+    readings,
 )
+from robotracer_ros.tracer.model.support import SupportFrame, support_frame
 
 #: outputs of the auxiliary per-patch regression: du, dv (instance centre minus patch centre, 1/100
 #: of the image), log
 #: depth at the instance centre, logs of the three sides of the instance
 DENSE_VALUES = 6
+#: the sides are told relative to this, metres
+TYPICAL_LENGTH = 0.08
 
 
 @dataclass
@@ -55,8 +60,8 @@ class RoboTracerOutput(ModelOutput):
 class Readings(NamedTuple):
     """Text states ``hidden`` (..., T, D) after the readers, and what these say, for their losses.
 
-    ``pointer`` and ``spot`` are logits (..., T, N) over visual tokens, ``step`` (..., T, 2) is u and v,
-    ``values`` (..., T, 3) u, v and the expected number, all in 0..1.
+    ``pointer`` and ``spot`` are logits (..., T, N) over visual tokens, ``step`` (..., T, 3) is u and v in
+    0..1 and d in metres, ``values`` (..., T, 3) u, v and the expected number, all in 0..1.
     """
 
     hidden: Tensor
@@ -146,11 +151,11 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         return squares.reshape(b, rows * cols, k * k * d)
 
     def places(self, visual: Tensor, pixel_values: Tensor) -> Tensor:
-        """Return what each visual token would be written as: (B, N, READINGS) in 0..1.
+        """Return what can be read of each visual token: (B, N, READINGS).
 
         u and v are the middle of the thing where the token shows one, else of its patch; d is the
-        sensor's depth there, or the one that the token tells where the sensor has none. Not
-        differentiated: the dense losses teach it.
+        sensor's depth there, or the one that the token tells where the sensor has none; the lengths
+        are those that the token tells. Not differentiated: the dense losses teach it.
         """
         config = self.config
         dense = self.dense_head(visual.detach()).detach()
@@ -166,17 +171,24 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         sensed = geometry.depth.flatten(1).gather(1, y * width + x).to(told.dtype)
         known = (sensed > 0) & torch.isfinite(sensed) & geometry.present[:, 1:2]
         d = torch.where(known, sensed, told)
-        return torch.stack([u, v, d - d.floor(), d / 4], -1)
+        lengths = TYPICAL_LENGTH * values[..., 3:].clamp(-3, 3).exp()
+        return torch.cat([readings(torch.stack([u, v, d], -1)), lengths / LENGTH_RANGE], -1)
 
-    def views(self, visual: Tensor, pixel_values: Tensor) -> tuple[PlaceView, SpotView]:
+    def views(
+        self, visual: Tensor, pixel_values: Tensor
+    ) -> tuple[PlaceView, SupportFrame, SpotView]:
         """Prepare what the readers look at, from visual tokens (B, N, D) and their picture."""
         places = self.places(visual, pixel_values)
-        return self.reader.view(visual, places), self.spot_reader.view(visual, self.centres())
+        frame = support_frame(unpack(pixel_values)[1]).expanded()
+        spots = self.spot_reader.view(visual, self.centres())
+        return self.reader.view(visual, places), frame, spots
 
-    def read(self, hidden: Tensor, places: PlaceView, spots: SpotView) -> Readings:
+    def read(
+        self, hidden: Tensor, places: PlaceView, frame: SupportFrame, spots: SpotView
+    ) -> Readings:
         """Let all readers write into text states (..., T, D)."""
         hidden, pointer, anchor = self.reader(hidden, places)
-        hidden, step = self.step_reader(hidden, anchor)
+        hidden, step = self.step_reader(hidden, anchor, frame)
         hidden, spot, values = self.spot_reader(hidden, spots)
         return Readings(hidden, pointer, step, spot, values)
 
@@ -244,7 +256,9 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
                 position_ids = self.positions(input_ids, attention_mask)
             if attention_mask is None or attention_mask.dim() == 2:
                 mask = {'full_attention': self._mask(input_ids, attention_mask)}
-        seen: tuple[PlaceView, SpotView] | None = getattr(past_key_values, 'robotracer_seen', None)
+        seen: tuple[PlaceView, SupportFrame, SpotView] | None = getattr(
+            past_key_values, 'robotracer_seen', None
+        )
         if inputs_embeds is None:
             assert input_ids is not None
             inputs_embeds = self.get_input_embeddings()(input_ids)

@@ -8,8 +8,8 @@ times larger. Here the comparison stands after the decoder, and the place enters
 in which numbers are embedded, so that the language head reads it off. The text stays the interface.
 
 Three readers: :class:`PlaceReader` for things, which says where the middle of the thing is that a
-token shows; :class:`StepReader` for free places, which goes a step from the thing that they are
-described by; and :class:`SpotReader` for all other points, waypoints in the air, which says where in the
+token shows; :class:`StepReader` for places described by a thing, which goes a step in metres from
+there; and :class:`SpotReader` for all other points, waypoints in the air, which says where in the
 picture it looks.
 """
 
@@ -20,8 +20,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-#: what is read: u and v in 0..1, the decimals of d in metres, and d / 4 m for the metres before them
-READINGS = 4
+from robotracer_ros.tracer.model.support import SupportFrame
+
+#: how a place is written: u and v in 0..1, the decimals of d in metres, and d / 4 m for the metres
+#: before them
+PLACE = 4
+DEPTH_RANGE = 4.0
+#: what is read of a thing: its place, then its shorter and longer side and its height / 10 m, in which
+#: 12 cm are as much as the number 12 of 1000
+READINGS = PLACE + 3
+LENGTH_RANGE = 10.0
 _COMPARE = 128
 _SHUT = 3.0
 
@@ -31,6 +39,12 @@ def number_waves(value: Tensor, pairs: int) -> Tensor:
     cycles = torch.logspace(-0.3, 1.8, pairs, device=value.device, dtype=value.dtype)
     angle = 2 * torch.pi * value[..., None] * cycles
     return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+def readings(place: Tensor) -> Tensor:
+    """Return how places (..., 3) of u, v in 0..1 and d in metres are written: (..., PLACE)."""
+    u, v, d = place.unbind(-1)
+    return torch.stack([u, v, d - d.detach().floor(), d / DEPTH_RANGE], -1)
 
 
 def _written(hidden: Tensor, code: Tensor) -> Tensor:
@@ -54,7 +68,7 @@ class PlaceView(NamedTuple):
 
 
 class PlaceReader(nn.Module):
-    """Attention of text states over visual tokens whose values are places."""
+    """Attention of text states over visual tokens whose values are places and lengths."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -66,13 +80,13 @@ class PlaceReader(nn.Module):
         self.content = nn.Linear(width, width, bias=False)
 
     def view(self, visual: Tensor, places: Tensor) -> PlaceView:
-        """Prepare visual tokens (..., N, D) and their places (..., N, READINGS), in 0..1."""
+        """Prepare visual tokens (..., N, D) and what is read of each: (..., N, READINGS)."""
         shown = self.norm(visual)
         waves = number_waves(places.transpose(-1, -2), self.pairs)
         return PlaceView(self.key(shown), shown, places, waves)
 
     def forward(self, hidden: Tensor, view: PlaceView) -> tuple[Tensor, Tensor, Tensor]:
-        """Add the places that states point at.
+        """Add places and lengths of what states point at.
 
         Args:
             hidden: (..., T, D) last states of the decoder.
@@ -92,10 +106,11 @@ class PlaceReader(nn.Module):
 
 
 class StepReader(nn.Module):
-    """A place described by a thing: where the thing is, plus a step that is learned.
+    """A place described by a thing: where the thing is, plus a step in metres that is learned.
 
-    "To the left of the plate" is the same step wherever the plate stands. A decoder that has to find
-    the place itself learns it anew for every corner of the picture.
+    "20 cm to the left of the plate" is the same step wherever the plate stands and whoever looks at
+    it. A decoder that has to find the place itself learns it anew for every corner of the picture
+    and every camera. Where the camera is not known the step is one in the picture.
     """
 
     def __init__(self, width: int) -> None:
@@ -104,23 +119,35 @@ class StepReader(nn.Module):
         self.step = nn.Sequential(
             nn.Linear(width + READINGS, width), nn.GELU(), nn.Linear(width, 2)
         )
-        self.gate = nn.Linear(width, 2)
-        self.amplitude = nn.Parameter(torch.ones(2, self.pairs))
+        self.metres = nn.Sequential(
+            nn.Linear(width + READINGS, width), nn.GELU(), nn.Linear(width, 3)
+        )
+        self.gate = nn.Linear(width, PLACE)
+        self.amplitude = nn.Parameter(torch.ones(PLACE, self.pairs))
 
-    def forward(self, hidden: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the codes of u and v.
+    def forward(
+        self, hidden: Tensor, anchor: Tensor, frame: SupportFrame
+    ) -> tuple[Tensor, Tensor]:
+        """Add the codes of the place.
 
         Args:
             hidden: (..., T, D) states.
             anchor: (..., T, READINGS) place of the thing that each state looks at.
+            frame: Of the picture, with a dimension for T.
 
         Returns:
-            New states (..., T, D) and u, v (..., T, 2) in 0..1.
+            New states (..., T, D) and u, v in 0..1 and d in metres (..., T, 3).
         """
         # Where the thing is has a loss of its own; a step must not pull it away.
         anchor = anchor.detach().to(hidden.dtype)
-        place = anchor[..., :2].float() + self.step(torch.cat([hidden, anchor], -1)).float()
-        return _written(hidden, _gated(self, hidden, place)), place
+        seen = torch.cat([hidden, anchor], -1)
+        in_picture, metres = self.step(seen).float(), self.metres(seen).float()
+        thing = torch.cat([anchor[..., :2], anchor[..., 3:4] * DEPTH_RANGE], -1).float()
+        with torch.autocast(hidden.device.type, enabled=False):
+            stepped = frame.step(thing, metres)
+        plain = torch.cat([thing[..., :2] + in_picture, thing[..., 2:]], -1)
+        place = torch.where(frame.known[..., None], stepped, plain)
+        return _written(hidden, _gated(self, hidden, readings(place))), place
 
 
 class SpotView(NamedTuple):

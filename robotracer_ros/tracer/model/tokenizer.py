@@ -147,7 +147,7 @@ class NumberTokens:
         self.integer_of = {int(t): i for i, t in enumerate(self.integers)}
         self.fraction_of = {int(t): i for i, t in enumerate(self.fractions)}
         self.openers = {i for t, i in vocab.items() if t.endswith('(')}
-        self.wholes = {vocab[_visible(f', {i}.')] for i in range(10)}
+        self.wholes = {vocab[_visible(f', {i}.')]: i for i in range(10)}
         self.comma, self.dot = vocab[_visible(', ')], vocab['.']
 
     def roles(self, ids: Sequence[int]) -> list[str]:

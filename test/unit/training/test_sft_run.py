@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,16 @@ def test_all_ranks_ask_the_same_kind_of_question(pictures: str, tmp_path: Path) 
     kinds = [long(a, step) for step in range(12)]
     assert kinds == [long(b, step) for step in range(12)]
     assert set(kinds) == {True, False}
+
+
+def test_the_loop_ends_after_its_last_step_and_leaves_figures(
+    pictures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Run(settings(pictures, tmp_path, max_steps=25, eval_scenes=1, short_questions=1,
+                 long_questions=1, scenes_per_step=1)).loop()
+    said = capsys.readouterr().out
+    assert '25 ' in said and 'refer named in mask' in said
+    assert list((tmp_path / 'tensorboard').glob('events.*'))
+    scores = [json.loads(line) for line in (tmp_path / 'scores.jsonl').read_text().splitlines()]
+    assert [s['step'] for s in scores] == [25] and 'refer parsed' in scores[0]
+    assert (tmp_path / 'average' / 'model.safetensors').exists()
