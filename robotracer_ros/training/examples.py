@@ -18,6 +18,9 @@ from robotracer_ros.tracer.model.tokenizer import EOS, PAD, NumberTokens
 
 #: how many times the end of a trace counts
 END = 3
+#: how many times the metres count of a goal at a distance that the question names: few tasks name one, and
+#: a step of a common length is off by a few centimetres only, so that nothing else makes a model read it
+GOAL_AT_DISTANCE = 30
 #: how many times the words count that say where the end is
 RELATION = 10
 
@@ -33,6 +36,7 @@ class TextPair:
         family: For figures: ``refer``, ``measure``, ``goal``, ``trace`` ...
         names: Phrases of the prompt and the index of the object that each names.
         relation: The phrase of the answer that says where a trace is to end, or empty.
+        at_distance: Whether the question says how far away from something the trace is to end.
     """
 
     prompt: str
@@ -41,6 +45,7 @@ class TextPair:
     family: str = 'refer'
     names: tuple[tuple[str, int], ...] = ()
     relation: str = ''
+    at_distance: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,9 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
         if roles[i + 4 : i + 5] == ['d']:
             u, v = (numbers.integer_of[answer[i + k]] / 1000 for k in (0, 2))
             d = numbers.wholes[answer[i + 3]] + numbers.fraction_of[answer[i + 4]] / 1000
-            weight = END if answer[i : i + 3] == end else 1
+            weight = 1
+            if answer[i : i + 3] == end:
+                weight = GOAL_AT_DISTANCE if pair.at_distance and i != firsts[-1] else END
             places += [(len(head) + i + k, (u, v, d), weight) for k in (-1, 1, 2, 3)]
         if roles[i + 2 : i + 3] == ['v']:
             ends = answer[i : i + 3] == end

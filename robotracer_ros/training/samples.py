@@ -85,7 +85,13 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
         if task.goal is not None and isinstance(last, Referring) and last.target in sample.answer:
             relation = last.target
     return TextPair(
-        sample.prompt, sample.answer, tuple(targets), sample.task_type, names, relation
+        sample.prompt,
+        sample.answer,
+        tuple(targets),
+        sample.task_type,
+        names,
+        relation,
+        task is not None and task.distance is not None,
     )
 
 
