@@ -120,8 +120,8 @@ class Step(nn.Module):
     """Tokens of B questions to the next token of each.
 
     Inputs: ``tokens`` (B, T) and their rotary ``positions`` (B, T); additive ``mask`` (B, 1, T, P + T)
-    over the text; ``seen``, what :class:`Prefix` gave after the log scale; ``past``, keys and values per
-    layer of the P tokens before. Outputs: the next tokens (B, 1), logits (B, vocabulary), new ``past``.
+    over the text; ``text`` (B, P + T), all its tokens so far; ``seen``, what :class:`Prefix` gave after the
+    log scale; ``past``, keys and values per layer of the P tokens before. Outputs: the next tokens (B, 1), logits (B, vocabulary), new ``past``.
     """
 
     def __init__(self, model: RoboTracerForConditionalGeneration, pixels: Tensor) -> None:
@@ -137,7 +137,13 @@ class Step(nn.Module):
         self.never = never
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, mask: Tensor, seen: list[Tensor], past: list[Tensor]
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        text: Tensor,
+        seen: list[Tensor],
+        past: list[Tensor],
     ) -> tuple[Tensor, ...]:
         """Run the decoder and the readers on the last token of each question."""
         parts, layers = self.model.model, len(past) // 2
@@ -152,7 +158,8 @@ class Step(nn.Module):
         if self.model.config.dense_kinds:
             views = pytree.tree_unflatten(seen[2 * layers :], self.views)
             # Questions about one picture are states of one row.
-            hidden = parts.read(hidden[None], *views).hidden[0]
+            said = parts.said_lengths.last(text)
+            hidden = parts.read(hidden[None], said[None], *views).hidden[0]
         logits = self.model.lm_head(hidden) + self.never
         return (logits.argmax(-1, keepdim=True), logits, *(x for pair in cache.present for x in pair))
 

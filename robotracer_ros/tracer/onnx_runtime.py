@@ -146,12 +146,14 @@ class OnnxDecoder:
         room = np.zeros((n, 1, 1, width + max_new), np.float32)
         room[:, 0, 0, :width][~real] = _LOWEST
         tokens: Any = self._value(ids)
+        text = ids
         answers = Answers(n, self._end)
         for step in range(max_new):
             check()
-            tokens, *past = self._next(tokens, position, mask, seen, past)
+            tokens, *past = self._next(tokens, position, mask, text, seen, past)
             if answers.add(tokens.numpy()[:, 0].tolist()):
                 break
+            text = np.concatenate([text, tokens.numpy()], 1)
             position = position[:, -1:] + 1
             mask = np.ascontiguousarray(room[..., : width + step + 1])
         return Decoded(answers.tokens, answers.ended, scale)
@@ -170,11 +172,13 @@ class OnnxDecoder:
         tokens: Any,
         position: NDArray[np.int64],
         mask: NDArray[np.float32],
+        text: NDArray[np.int64],
         seen: list[Any],
         past: list[Any],
     ) -> list[Any]:
         """Run one step: next tokens (N, 1), then the text's keys and values."""
         feed = {'tokens': tokens, 'positions': self._value(position), 'mask': self._value(mask)}
+        feed['text'] = self._value(text)
         feed |= {f'seen_{i}': v for i, v in enumerate(seen)}
         feed |= {f'past_{i}': v for i, v in enumerate(past)}
         wanted = ['chosen', *(f'present_{i}' for i in range(len(past)))]

@@ -36,6 +36,8 @@ class Optimizer:
         }
         groups: dict[tuple[str, str, bool], list[Tensor]] = {}
         for name, p in model.named_parameters():
+            if not p.requires_grad:
+                continue
             part = _part(name)
             matrix = part == 'decoder' and p.dim() == 2
             how = 'muon' if config.optimizer == 'muon' and matrix else 'adamw'

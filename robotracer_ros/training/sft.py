@@ -78,6 +78,7 @@ def make_model(
         weight = model.get_input_embeddings().weight
         ids, rows = NumberTokens(tokenizer).embeddings(weight.shape[1], std=0.1)
         weight[ids] = rows
+    model.model.said_lengths.learn(tokenizer)
     focus_text_heads(model)
     return model
 

@@ -111,8 +111,10 @@ def greedy(
     placeholders = [config.image_token_id, config.spatial_token_id, config.scale_token_id]
     padding = not bool(real.all())
     answers = Answers(n, config.eos_token_id)
+    whole_text = text
     for _ in range(max_new):
         check()
+        said = model.model.said_lengths(whole_text) if config.dense_kinds else None
         out = model.model(
             input_ids=text,
             # The finished mask, so that the decoder makes none from padding for every token.
@@ -120,6 +122,7 @@ def greedy(
             position_ids=position,
             past_key_values=cache,
             use_cache=True,
+            said_lengths=None if said is None else said[:, -text.shape[1] :],
         )
         logits = model.lm_head(out.last_hidden_state[:, -1])
         logits[:, placeholders] = float('-inf')
@@ -127,6 +130,7 @@ def greedy(
         if answers.add(chosen.tolist()):
             break
         text = chosen[:, None]
+        whole_text = torch.cat([whole_text, text], 1)
         now += 1
         mask = seen[..., :now] if padding else None
         position = position[:, -1:] + 1

@@ -22,6 +22,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
 from robotracer_ros.tracer.model import map_anything  # noqa: F401  registers the encoder
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
+from robotracer_ros.tracer.model.lengths import SaidLengths
 from robotracer_ros.tracer.model.reader import (
     LENGTH_RANGE,
     PlaceReader,
@@ -111,6 +112,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
             self.reader = PlaceReader(width)
             self.step_reader = StepReader(width)
             self.spot_reader = SpotReader(width)
+            self.said_lengths = SaidLengths(config.text_config.vocab_size)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -184,11 +186,11 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         return self.reader.view(visual, places), frame, spots
 
     def read(
-        self, hidden: Tensor, places: PlaceView, frame: SupportFrame, spots: SpotView
+        self, hidden: Tensor, said: Tensor, places: PlaceView, frame: SupportFrame, spots: SpotView
     ) -> Readings:
-        """Let all readers write into text states (..., T, D)."""
+        """Let all readers write into text states (..., T, D); ``said`` (..., T) are the last lengths."""
         hidden, pointer, anchor = self.reader(hidden, places)
-        hidden, step = self.step_reader(hidden, anchor, frame)
+        hidden, step = self.step_reader(hidden, anchor, frame, said)
         hidden, spot, values = self.spot_reader(hidden, spots)
         return Readings(hidden, pointer, step, spot, values)
 
@@ -246,9 +248,14 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         pixel_values: Tensor | None = None,
+        said_lengths: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """Run tokens, with images at their placeholders on the first call."""
+        """Run tokens, with images at their placeholders on the first call.
+
+        ``said_lengths`` (B, T) is what :class:`SaidLengths` finds in the whole text, for the tokens
+        of this call; needed where ``input_ids`` are not the whole text.
+        """
         first = past_key_values is None or past_key_values.get_seq_length() == 0
         mask: Any = attention_mask
         if input_ids is not None and first:
@@ -285,7 +292,8 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         )
         if seen is not None and input_ids is not None:
             prefix = self.is_visual(input_ids) | (input_ids == self.config.scale_token_id)
-            read = self.read(out.last_hidden_state, *seen).hidden
+            said = self.said_lengths(input_ids) if said_lengths is None else said_lengths
+            read = self.read(out.last_hidden_state, said, *seen).hidden
             out.last_hidden_state = torch.where(prefix[..., None], out.last_hidden_state, read)
         return out
 
@@ -398,7 +406,10 @@ class RoboTracerForConditionalGeneration(RoboTracerPreTrainedModel, GenerationMi
         )
         if inputs.get('input_ids') is not None:
             positions = self.model.positions(input_ids, attention_mask)
-            inputs['position_ids'] = positions[:, -inputs['input_ids'].shape[1] :]
+            new = inputs['input_ids'].shape[1]
+            inputs['position_ids'] = positions[:, -new:]
+            if self.config.dense_kinds:
+                inputs['said_lengths'] = self.model.said_lengths(input_ids)[:, -new:]
         if not is_first_iteration and kwargs.get('use_cache', True):
             inputs.pop('pixel_values', None)
         return inputs

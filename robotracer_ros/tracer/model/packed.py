@@ -131,7 +131,9 @@ def packed_forward(
     if text is not None:
         hidden = lm.norm(text).view(b, q_n * t, d)
         if config.dense_kinds:
-            out.readings = model.model.read(hidden, *model.model.views(visual, pixel_values))
+            assert questions is not None
+            said = model.model.said_lengths(questions).view(b, q_n * t)
+            out.readings = model.model.read(hidden, said, *model.model.views(visual, pixel_values))
             hidden, scores = out.readings.hidden, out.readings.pointer
             out.pointers.append((scores, scores.logsumexp(-1)))
         out.hidden = hidden.view(b, q_n, t, d)

@@ -9,7 +9,7 @@ in which numbers are embedded, so that the language head reads it off. The text 
 
 Three readers: :class:`PlaceReader` for things, which says where the middle of the thing is that a
 token shows; :class:`StepReader` for places described by a thing, which goes a step in metres from
-there; and :class:`SpotReader` for all other points, waypoints in the air, which says where in the
+there, by a length that the text has said where it has said one; and :class:`SpotReader` for all other points, waypoints in the air, which says where in the
 picture it looks.
 """
 
@@ -111,6 +111,9 @@ class StepReader(nn.Module):
     "20 cm to the left of the plate" is the same step wherever the plate stands and whoever looks at
     it. A decoder that has to find the place itself learns it anew for every corner of the picture
     and every camera. Where the camera is not known the step is one in the picture.
+
+    The step is a learned one plus a learned direction times the length that the text has said last
+    (:mod:`robotracer_ros.tracer.model.lengths`), which can be written again, too.
     """
 
     def __init__(self, width: int) -> None:
@@ -122,18 +125,22 @@ class StepReader(nn.Module):
         self.metres = nn.Sequential(
             nn.Linear(width + READINGS, width), nn.GELU(), nn.Linear(width, 3)
         )
-        self.gate = nn.Linear(width, PLACE)
-        self.amplitude = nn.Parameter(torch.ones(PLACE, self.pairs))
+        self.along = nn.Sequential(
+            nn.Linear(width + READINGS, width), nn.GELU(), nn.Linear(width, 3)
+        )
+        self.gate = nn.Linear(width, PLACE + 1)
+        self.amplitude = nn.Parameter(torch.ones(PLACE + 1, self.pairs))
 
     def forward(
-        self, hidden: Tensor, anchor: Tensor, frame: SupportFrame
+        self, hidden: Tensor, anchor: Tensor, frame: SupportFrame, said: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Add the codes of the place.
+        """Add the codes of the place and of the length that was said.
 
         Args:
             hidden: (..., T, D) states.
             anchor: (..., T, READINGS) place of the thing that each state looks at.
             frame: Of the picture, with a dimension for T.
+            said: (..., T) length in metres that the text has said last, 0 without any.
 
         Returns:
             New states (..., T, D) and u, v in 0..1 and d in metres (..., T, 3).
@@ -142,12 +149,15 @@ class StepReader(nn.Module):
         anchor = anchor.detach().to(hidden.dtype)
         seen = torch.cat([hidden, anchor], -1)
         in_picture, metres = self.step(seen).float(), self.metres(seen).float()
+        said = said[..., None].float()
+        metres = metres + said * self.along(seen).float()
         thing = torch.cat([anchor[..., :2], anchor[..., 3:4] * DEPTH_RANGE], -1).float()
         with torch.autocast(hidden.device.type, enabled=False):
             stepped = frame.step(thing, metres)
         plain = torch.cat([thing[..., :2] + in_picture, thing[..., 2:]], -1)
         place = torch.where(frame.known[..., None], stepped, plain)
-        return _written(hidden, _gated(self, hidden, readings(place))), place
+        values = torch.cat([readings(place), said / LENGTH_RANGE], -1)
+        return _written(hidden, _gated(self, hidden, values)), place
 
 
 class SpotView(NamedTuple):
