@@ -47,13 +47,18 @@ class SftConfig:
     """Everything that decides about a run.
 
     Attributes:
+        trainer: ``packed``, this one; see :mod:`robotracer_ros.training.start`.
         name: Of the checkpoint.
         output: Folder of the run: checkpoint, optimiser state, log.
         train_cache, val_cache: Folders of
             :class:`~robotracer_ros.training.scene_cache.SceneCache`; missing ones are rendered.
         train_scenes, val_scenes: How many to render when missing. Validation takes seeds from 0,
             training from 10000.
-        model: Options of ``RoboTracerConfig``.
+        model: Options of ``RoboTracerConfig``; ``scale_loss_weight: 0`` leaves out the scale loss.
+        spatial_encoder: False leaves out the spatial encoder, its projector and its tokens, for
+            ablations (:mod:`robotracer_ros.training.variants`).
+        answer_form: ``uvd``, or ``xyz``: points as metres in the optical frame, for ablations
+            (:mod:`robotracer_ros.training.metric_text`); nothing else reads such answers.
         init_from: Checkpoint to start from when the run has none of its own, or None.
         init_encoders_only: Take encoders, projectors and patch heads from it, and a fresh decoder.
         seed: Of weights and samples.
@@ -83,6 +88,7 @@ class SftConfig:
         phases: The curriculum.
     """
 
+    trainer: str = 'packed'
     name: str = 'robotracer-tiny'
     output: str = 'runs/robotracer-tiny'
     train_cache: str = 'runs/cache/train'
@@ -90,6 +96,8 @@ class SftConfig:
     train_scenes: int = 8000
     val_scenes: int = 500
     model: dict[str, Any] = field(default_factory=dict)
+    spatial_encoder: bool = True
+    answer_form: str = 'uvd'
     init_from: str | None = None
     init_encoders_only: bool = False
     seed: int = 0

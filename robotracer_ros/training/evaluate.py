@@ -12,7 +12,7 @@ reach (1 / number of visible objects).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -86,6 +86,7 @@ def evaluate(
     measures: int = 2,
     inputs: Mapping[str, bool] | None = None,
     seed: int = 0,
+    answer: Callable[[Tensor, Sequence[str]], tuple[list[str], float]] | None = None,
 ) -> Scores:
     """Ask about held-out scenes and score the greedy answers.
 
@@ -100,6 +101,8 @@ def evaluate(
         measures: Measuring questions per scene.
         inputs: ``rays``, ``depth``, ``pose``: False leaves one out.
         seed: Of the questions.
+        answer: Answers the questions about packed pixels (C, H, W) and tells the metric scale; by
+            default the model's own greedy loop.
     """
     left_out = {name for name, is_given in (inputs or {}).items() if not is_given}
     given = frozenset({'rays', 'depth', 'pose'}) - left_out
@@ -114,7 +117,11 @@ def evaluate(
         if not samples:
             continue
         pixels = _packed(model, scene, image, given)
-        texts, scale = _answer_all(model, tokenizer, pixels, [s.prompt for _, s in samples])
+        prompts = [s.prompt for _, s in samples]
+        if answer is None:
+            texts, scale = _answer_all(model, tokenizer, pixels, prompts)
+        else:
+            texts, scale = answer(pixels, prompts)
         judge = Judge(facts, image)
         for (group, sample), text in zip(samples, texts, strict=True):
             outcome = judge.score(sample, text)
