@@ -120,8 +120,9 @@ class Step(nn.Module):
     """Tokens of B questions to the next token of each.
 
     Inputs: ``tokens`` (B, T) and their rotary ``positions`` (B, T); additive ``mask`` (B, 1, T, P + T)
-    over the text; ``text`` (B, P + T), all its tokens so far; ``seen``, what :class:`Prefix` gave after the
-    log scale; ``past``, keys and values per layer of the P tokens before. Outputs: the next tokens (B, 1), logits (B, vocabulary), new ``past``.
+    over the text; ``text`` (B, P + T), all its tokens so far; ``seen``, what :class:`Prefix` gave after
+    the log scale; ``past``, keys and values per layer of the P tokens before. Outputs: the next tokens
+    (B, 1), logits (B, vocabulary), new ``past``.
     """
 
     def __init__(self, model: RoboTracerForConditionalGeneration, pixels: Tensor) -> None:

@@ -9,8 +9,8 @@ in which numbers are embedded, so that the language head reads it off. The text 
 
 Three readers: :class:`PlaceReader` for things, which says where the middle of the thing is that a
 token shows; :class:`StepReader` for places described by a thing, which goes a step in metres from
-there, by a length that the text has said where it has said one; and :class:`SpotReader` for all other points, waypoints in the air, which says where in the
-picture it looks.
+there, by a length that the text has said where it has said one; and :class:`SpotReader` for all other
+points, waypoints in the air, which says where in the picture it looks.
 """
 
 from __future__ import annotations

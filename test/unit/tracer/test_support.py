@@ -12,7 +12,13 @@ from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import make_transform
 from robotracer_ros.tracer.model.encoders import unpack
 from robotracer_ros.tracer.model.images import pack_image
-from robotracer_ros.tracer.model.reader import READINGS, StepReader, number_waves, readings
+from robotracer_ros.tracer.model.reader import (
+    LENGTH_RANGE,
+    READINGS,
+    StepReader,
+    number_waves,
+    readings,
+)
 from robotracer_ros.tracer.model.support import SupportFrame, support_frame
 
 CAMERA = CameraModel(320, 240, 300.0, 280.0, 150.0, 130.0)
@@ -92,25 +98,30 @@ def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
         reader.gate.bias.fill_(60.0)
         reader.metres[2].weight.zero_()
         reader.metres[2].bias.copy_(torch.tensor([0.2, 0.0, 0.0]))
+        reader.along[2].weight.zero_()
+        reader.along[2].bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
     frame = frame_of(looking_down(0.8, 0.0)).expanded()
     hidden = torch.zeros(1, 2, width)
     things = torch.tensor([[[0.4, 0.5, 1.25], [0.6, 0.5, 1.25]]])
     place = readings(things)
     anchor = torch.cat([place, torch.full((1, 2, READINGS - place.shape[-1]), 0.01)], -1)
-    written, place = reader(hidden, anchor, frame)
-    straight = frame.step(things, torch.tensor([0.2, 0.0, 0.0]).expand(1, 2, 3))
+    # The second text has said 10 cm, which it goes away from the camera.
+    said = torch.tensor([[0.0, 0.1]])
+    written, place = reader(hidden, anchor, frame, said)
+    straight = frame.step(things, torch.tensor([[[0.2, 0.0, 0.0], [0.2, 0.1, 0.0]]]))
     assert torch.allclose(place, straight, atol=1e-5)
     assert (place[0, :, 0] - torch.tensor([0.4, 0.6])).min() > 0.1
-    code = number_waves(readings(place), width // 4).sum(-2)
+    numbers = torch.cat([readings(place), said[..., None] / LENGTH_RANGE], -1)
+    code = number_waves(numbers, width // 4).sum(-2)
     assert torch.allclose(written[..., : width // 2], code, atol=1e-4)
     assert not written[..., width // 2 :].any()
     # Its own loss moves the step; where the thing is has another.
     anchor.requires_grad_()
-    _, place = reader(hidden, anchor, frame)
+    _, place = reader(hidden, anchor, frame, said)
     place.sum().backward()
     assert anchor.grad is None and reader.metres[2].weight.grad is not None
     blind = SupportFrame(frame.lens, frame.axes, torch.zeros_like(frame.known))
-    _, place = reader(hidden, anchor, blind)
+    _, place = reader(hidden, anchor, blind, said)
     expected = anchor[..., :2] + reader.step(torch.cat([hidden, anchor], -1))
     assert torch.allclose(place[..., :2], expected, atol=1e-6)
     assert torch.allclose(place[..., 2], torch.tensor(1.25))
