@@ -308,16 +308,28 @@ def assemble(
 @train.command()
 def sft(
     config: Annotated[
-        Path, typer.Option(help='Training configuration, e.g. config/train/tiny.yaml.')
+        Path,
+        typer.Option(help='Configuration; its trainer decides: config/train/tiny.yaml, robotracer-2b.yaml.'),
     ],
     output: Annotated[
         Path | None, typer.Option(help='Folder for checkpoints; resumed when it holds one.')
     ] = None,
+    stage: Annotated[
+        str | None, typer.Option(help='Only this stage of a large model: alignment or enhancement.')
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option('--set', help='KEY=VALUE that wins over the file; repeatable.')
+    ] = None,
 ) -> None:
-    """Supervised fine-tuning."""
-    from robotracer_ros.training.sft import main as run_sft
+    """Supervised fine-tuning, of the tiny model and of large ones; doc/tracer.md."""
+    from robotracer_ros.training.start import parse_settings, start
 
-    run_sft(config, **({} if output is None else {'output': output}))
+    values = parse_settings(settings or [])
+    if output is not None:
+        values['output'] = str(output)
+    if stage is not None:
+        values['stage'] = stage
+    start(config, **values)
 
 
 @export.command('onnx')

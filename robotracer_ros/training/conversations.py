@@ -89,7 +89,6 @@ class ConversationSet(Dataset):
 
     def __init__(self, stage: Stage, seed: int) -> None:
         self._stage, self._seed = stage, seed
-        self._pa = import_pyarrow()
         self._shards: list[_Shard] = []
         # One row per conversation: shard, row group, row, which slice of the row's questions.
         blocks, self._spans = [], []
@@ -109,6 +108,10 @@ class ConversationSet(Dataset):
         self._drawn: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
         self._files: OrderedDict[int, Any] = OrderedDict()
         self._owner = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to a worker without open files."""
+        return self.__dict__ | {'_files': OrderedDict()}
 
     def __len__(self) -> int:
         """Count the conversations of an epoch."""
@@ -181,7 +184,7 @@ class ConversationSet(Dataset):
             self._files, self._owner = OrderedDict(), os.getpid()
         file = self._files.pop(shard, None)
         if file is None:
-            file = self._pa.parquet.ParquetFile(self._shards[shard].path, memory_map=True)
+            file = import_pyarrow().parquet.ParquetFile(self._shards[shard].path, memory_map=True)
         self._files[shard] = file
         if len(self._files) > _OPEN:
             self._files.popitem(last=False)
@@ -189,7 +192,7 @@ class ConversationSet(Dataset):
         return dict(table.slice(row, 1).to_pylist()[0])
 
     def _count(self, path: Path) -> tuple[NDArray[np.int64], ...]:
-        file = self._pa.parquet.ParquetFile(path)
+        file = import_pyarrow().parquet.ParquetFile(path)
         column = ['samples.list.element.type']
         return tuple(
             np.array([len(s) for s in file.read_row_group(g, columns=column)['samples'].to_pylist()])

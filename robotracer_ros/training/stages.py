@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from transformers.integrations import TensorBoardCallback
 from robotracer_ros.errors import CheckpointError, InvalidParameterError, MissingPackageError
 from robotracer_ros.tracer.local import find_checkpoint
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
-from robotracer_ros.tracer.model.processor import RoboTracerProcessor
+from robotracer_ros.tracer.model.processor import RoboTracerProcessor, turns_of
 from robotracer_ros.training.conversations import ConversationSet
 from robotracer_ros.training.large_config import (
     PARTS,
@@ -156,8 +157,7 @@ def arguments(config: LargeConfig, stage: Stage, folder: Path) -> TrainingArgume
             max_steps=-1 if stage.max_steps is None else stage.max_steps,
             max_grad_norm=config.clip,
             optim=config.optimizer,
-            gradient_checkpointing=config.gradient_checkpointing,
-            gradient_checkpointing_kwargs={'use_reentrant': False},
+            **_checkpointing(config.gradient_checkpointing),
             logging_steps=config.log_steps,
             logging_first_step=True,
             save_steps=config.save_steps,
@@ -181,6 +181,13 @@ def arguments(config: LargeConfig, stage: Stage, folder: Path) -> TrainingArgume
     return args
 
 
+def _checkpointing(enabled: bool) -> dict[str, Any]:
+    # transformers 5.23 renames it and warns of the old name.
+    new = 'activation_checkpointing'
+    name = new if new in {f.name for f in fields(TrainingArguments)} else 'gradient_checkpointing'
+    return {name: enabled, f'{name}_kwargs': {'use_reentrant': False}}
+
+
 def load(source: Path) -> tuple[RoboTracerProcessor, RoboTracerForConditionalGeneration]:
     """Read processor and model of a checkpoint folder, weights in fp32.
 
@@ -200,6 +207,9 @@ def load(source: Path) -> tuple[RoboTracerProcessor, RoboTracerForConditionalGen
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint '{folder}' cannot be read: {error}") from error
+    # The Trainer gives the model the tokenizer's end; that of a Qwen that was not trained to talk is
+    # another one than the end of an answer.
+    processor.tokenizer.eos_token = turns_of(processor.tokenizer).end.strip()
     return processor, model
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,24 @@ from robotracer_ros.errors import InvalidParameterError
 
 #: ``packed``: our own loop of many questions per picture, for the tiny model; ``transformers``: any other
 TRAINERS = ('packed', 'transformers')
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``KEY=VALUE`` with values in YAML.
+
+    Raises:
+        InvalidParameterError: one has no ``=`` or a value is no YAML.
+    """
+    values = {}
+    for pair in pairs:
+        key, sign, value = pair.partition('=')
+        if not sign or not key:
+            raise InvalidParameterError(f"setting '{pair}': must be KEY=VALUE")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InvalidParameterError(f"setting '{pair}': {error}") from error
+    return values
 
 
 def start(config_path: str | Path, **overrides: Any) -> None:
@@ -38,6 +57,8 @@ def start(config_path: str | Path, **overrides: Any) -> None:
         raise InvalidParameterError(f"training configuration '{path}' is no mapping of settings")
     trainer = overrides.get('trainer', values.get('trainer', 'packed'))
     if trainer == 'packed':
+        if 'stage' in overrides:
+            raise InvalidParameterError(f"stage '{overrides['stage']}': {path} has no stages")
         from robotracer_ros.training.sft import main as run_packed
 
         run_packed(path, **overrides)

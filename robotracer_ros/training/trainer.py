@@ -46,6 +46,8 @@ class RoboTracerTrainer(Trainer):
         callbacks: Of ``transformers``.
     """
 
+    control: TrainerControl
+
     def __init__(
         self,
         model: Any,
@@ -157,8 +159,9 @@ class RoboTracerTrainer(Trainer):
             figures[f'{metric_key_prefix}_median {name}'] = float(np.median(values))
         self._write(found)
         self.log(figures)
-        control: TrainerControl = self.control
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, figures)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, figures
+        )
         return figures
 
     def _write(self, found: Scores) -> None:

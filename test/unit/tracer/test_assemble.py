@@ -13,16 +13,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small_parts import make_language, make_vision, small_config
 from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
     Qwen2ForCausalLM,
-    Qwen3Config,
     Qwen3ForCausalLM,
-    SiglipConfig,
-    SiglipModel,
     SiglipVisionModel,
 )
 from typer.testing import CliRunner
@@ -39,7 +35,6 @@ from robotracer_ros.tracer.model.images import attach_geometry
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.processor import RoboTracerProcessor, question_ids
 
-LARGE = resource('config/model/robotracer-2b.yaml')
 #: weights of the published parts, from their model cards
 QWEN = {'2b': 1_543_714_304, '8b': 7_615_616_512}
 MARKS = ['<image>', '<spatial>', '<SCALE>']
@@ -76,64 +71,6 @@ def test_the_large_sizes(size: str, total: int) -> None:
     assert not any('reader' in n or 'dense_head' in n for n, _ in model.named_parameters())
 
 
-def make_vision(folder: Path, whole: bool) -> None:
-    """Save a SigLIP of random weights as it is published: whole, or the vision half."""
-    torch.manual_seed(2)
-    small = {'hidden_size': 24, 'intermediate_size': 48, 'num_hidden_layers': 2, 'num_attention_heads': 2}
-    config = SiglipConfig(
-        text_config={**small, 'vocab_size': 32}, vision_config={**small, 'image_size': 32, 'patch_size': 8}
-    )
-    model = SiglipModel(config)
-    if whole:
-        model.save_pretrained(folder)
-    else:
-        SiglipVisionModel(config.vision_config).save_pretrained(folder)
-
-
-def make_tokenizer(chatml: bool) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer on a few words."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    special = ['<|endoftext|>'] + (['<|im_start|>', '<|im_end|>'] if chatml else [])
-    trainer = trainers.BpeTrainer(
-        vocab_size=280,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=special,
-        show_progress=False,
-    )
-    backend.train_from_iterator(['point to the red mug'] * 9, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token=special[-1], pad_token='<|endoftext|>', padding_side='left'
-    )
-
-
-def make_language(
-    folder: Path, chatml: bool = True, qwen3: bool = False, tied: bool = True, vocabulary: int = 300
-) -> None:
-    """Save a Qwen of random weights with its tokenizer."""
-    torch.manual_seed(3)
-    tokenizer = make_tokenizer(chatml)
-    options: dict[str, Any] = {
-        'hidden_size': 32,
-        'intermediate_size': 48,
-        'num_hidden_layers': 2,
-        'num_attention_heads': 4,
-        'num_key_value_heads': 2,
-        'vocab_size': vocabulary,
-        'max_position_embeddings': 512,
-        'tie_word_embeddings': tied,
-    }
-    if qwen3:
-        model = Qwen3ForCausalLM(Qwen3Config(**options, head_dim=8))
-    else:
-        model = Qwen2ForCausalLM(Qwen2Config(**options))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
 @pytest.fixture
 def parts(tmp_path: Path) -> tuple[Path, Path]:
     """Return the folders of a vision and a language part."""
@@ -145,18 +82,7 @@ def parts(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
     """Return the 2B's settings with a spatial encoder that a test can afford."""
-    text = LARGE.read_text()
-    for old, new in (
-        ('hidden_size: 768', 'hidden_size: 16'),
-        ('[128, 256]', '[8, 8]'),
-        ('num_hidden_layers: 8', 'num_hidden_layers: 1'),
-        ('num_attention_heads: 12\n  intermediate_size: 3072', 'num_attention_heads: 2\n  intermediate_size: 16'),
-    ):
-        assert old in text
-        text = text.replace(old, new, 1)
-    path = tmp_path / 'model.yaml'
-    path.write_text(text)
-    return path
+    return small_config(tmp_path / 'model.yaml')
 
 
 def picture(seed: int = 0) -> Image.Image:

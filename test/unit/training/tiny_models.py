@@ -161,3 +161,16 @@ def blip(folder: Path) -> Path:
     image = tf.BlipImageProcessorPil(size={'height': 32, 'width': 32})
     tf.BlipProcessor(image, _bert()).save_pretrained(folder)
     return folder
+
+
+def assembled(folder: Path) -> Path:
+    """Write a RoboTracer that ``assemble`` puts together of a tiny SigLIP and a tiny Qwen2."""
+    from small_parts import make_language, make_vision, small_config
+
+    from robotracer_ros.tracer.model.assemble import assemble
+
+    make_vision(folder / 'vision', whole=False)
+    make_language(folder / 'language')
+    config = small_config(folder / 'model.yaml')
+    assemble(folder / 'vision', folder / 'language', folder / 'out', config=config, dtype='float32')
+    return folder / 'out'
