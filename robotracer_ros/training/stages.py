@@ -121,7 +121,7 @@ def run_stage(config: LargeConfig, stage: Stage, source: Path) -> Path:
         + (f'goes on from {checkpoint}' if checkpoint else f'starts from {source}')
     )
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    if config.eval_steps and trainer.state.global_step % config.eval_steps:
+    if config.eval_steps and trainer.scored_at != trainer.state.global_step:
         trainer.evaluate()
     final = finish(trainer, stage, source, folder)
     del trainer, model, chosen

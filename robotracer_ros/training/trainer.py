@@ -74,6 +74,7 @@ class RoboTracerTrainer(Trainer):
         base = model.get_base_model() if hasattr(model, 'get_base_model') else model
         self._core: RoboTracerForConditionalGeneration = base
         self._scenes, self._count, self._max_new, self._file = scenes, count, max_new, scores
+        self.scored_at = -1
         self._scales: Tensor | None = None
         # Sum of |log s - log s*| and how many, since the last log.
         self._off, self._seen = torch.zeros(()), torch.zeros(())
@@ -158,6 +159,7 @@ class RoboTracerTrainer(Trainer):
         for name, values in found.errors.items():
             figures[f'{metric_key_prefix}_median {name}'] = float(np.median(values))
         self._write(found)
+        self.scored_at = self.state.global_step
         self.log(figures)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, figures
