@@ -134,6 +134,9 @@ def generate_sim(
     split: Annotated[
         str, typer.Option(help="'train', or what is held out: 'val', 'wording', 'composition'.")
     ] = 'train',
+    breadth: Annotated[
+        str, typer.Option(help="What is asked: 'full', or 'core' as robotracer-tiny was trained on.")
+    ] = 'full',
     questions: Annotated[int, typer.Option(help='Questions per scene asked for.')] = 24,
     shard_scenes: Annotated[int, typer.Option(help='Scenes per shard.')] = 100,
     ray: Annotated[bool, typer.Option('--ray', help='Make the shards with Ray Data.')] = False,
@@ -142,7 +145,7 @@ def generate_sim(
     from robotracer_ros.data.generate import GenerateConfig
     from robotracer_ros.data.generate import main as run_generate
 
-    config = GenerateConfig(questions, shard_scenes, split)  # type: ignore[arg-type]
+    config = GenerateConfig(questions, shard_scenes, split, breadth)  # type: ignore[arg-type]
     run_generate(out, scenes, first_seed, workers, config, ray)
 
 
@@ -419,6 +422,49 @@ def bench_tracer(
             workers=workers,
             json_output=json,
             out=out,
+        )
+    )
+
+
+@bench.command('ablation')
+def bench_ablation(
+    config: Annotated[Path, typer.Option(help='What is compared.')] = Path(
+        'config/train/ablation.yaml'
+    ),
+    out: Annotated[
+        Path, typer.Option(help='Folder of runs and figures; what it holds is not done again.')
+    ] = Path('runs/ablation'),
+    only: Annotated[
+        str, typer.Option(help="Variants, e.g. 'full,no scale loss'; by default all.")
+    ] = '',
+    json: JSON_OPTION = False,
+) -> None:
+    """Small models that lack one part each, trained alike and judged by the rules of bench tracer."""
+    from robotracer_ros.bench.ablation import main as run_bench
+
+    names = [name.strip() for name in only.split(',') if name.strip()]
+    raise typer.Exit(run_bench(config, out, only=names, json_output=json))
+
+
+@bench.command('scale')
+def bench_scale(
+    scenes: Annotated[int, typer.Option(min=1, help='How many scenes, never trained on.')] = 100,
+    checkpoint: Annotated[
+        str, typer.Option(help='Name of a shipped checkpoint, or a folder.')
+    ] = 'robotracer-tiny',
+    conditions: Annotated[str, typer.Option(help='Inputs.')] = 'RGB,RGB+I',
+    json: JSON_OPTION = False,
+    out: Annotated[
+        Path | None, typer.Option(help='One JSON line per scene; resumed when it exists.')
+    ] = None,
+) -> None:
+    """Whether the decoded metric scale makes written depths better."""
+    from robotracer_ros.bench.decoded_scale import main as run_bench
+
+    names = [c.strip() for c in conditions.split(',') if c.strip()]
+    raise typer.Exit(
+        run_bench(
+            scenes, checkpoint=checkpoint, conditions=names, json_output=json, out=out
         )
     )
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -140,12 +141,22 @@ def load_config(path: str | Path, **overrides: Any) -> SftConfig:
         InvalidParameterError: a key is unknown.
     """
     values: dict[str, Any] = {**yaml.safe_load(Path(path).read_text(encoding='utf-8')), **overrides}
+    return settings_from(values, str(path))
+
+
+def settings_from(values: Mapping[str, Any], where: str) -> SftConfig:
+    """Make settings of plain values; ``where`` they come from is said in errors.
+
+    Raises:
+        InvalidParameterError: a key is unknown.
+    """
     known = {f.name for f in fields(SftConfig)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise InvalidParameterError(
-            f'{path}: unknown setting(s) {", ".join(unknown)}; known: {", ".join(sorted(known))}'
+            f'{where}: unknown setting(s) {", ".join(unknown)}; known: {", ".join(sorted(known))}'
         )
-    if 'phases' in values:
-        values['phases'] = [Phase(**p) for p in values['phases']]
-    return SftConfig(**values)
+    typed = dict(values)
+    if 'phases' in typed:
+        typed['phases'] = [Phase(**p) for p in typed['phases']]
+    return SftConfig(**typed)

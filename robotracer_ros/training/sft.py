@@ -49,9 +49,11 @@ from robotracer_ros.training.initial import (
     focus_text_heads,
     place_code,
 )
+from robotracer_ros.training.metric_text import MetricStream
 from robotracer_ros.training.optimizer import Optimizer, RunningAverage
 from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
+from robotracer_ros.training.variants import model_class
 
 
 def make_model(
@@ -73,7 +75,7 @@ def make_model(
         eos_token_id=EOS,
         **options,
     )
-    model = RoboTracerForConditionalGeneration(model_config)
+    model = model_class(config)(model_config)
     with torch.no_grad():
         weight = model.get_input_embeddings().weight
         ids, rows = NumberTokens(tokenizer).embeddings(weight.shape[1], std=0.1)
@@ -196,7 +198,8 @@ class Run:
         self.labels = SoftLabels(NumberTokens(self.tokenizer))
         self.train = _cache(config.train_cache, 10_000, config.train_scenes, self.rank)
         self.val = _cache(config.val_cache, 0, config.val_scenes, self.rank)
-        self.stream = SampleStream(
+        stream = MetricStream if config.answer_form == 'xyz' else SampleStream
+        self.stream = stream(
             self.train,
             config,
             self.tokenizer,
