@@ -136,6 +136,17 @@ def test_generation_with_and_without_cache_and_by_own_loop(micro: Micro, kinds: 
     assert own == (expected[: expected.index(1)] if 1 in expected else expected)
 
 
+def test_what_was_said_counts_from_then_on(micro: Micro) -> None:
+    model = micro(dense_kinds=5, dense_colors=2)
+    ids = whole(torch.tensor([[10, 7, 10, 13, 12, 12]]))  # 13 is a unit: "10 u", ends at the fourth
+    with torch.no_grad():
+        before = model(input_ids=ids, pixel_values=image()[None]).last_hidden_state
+        model.model.said_lengths.table[0, 10] += 5
+        after = model(input_ids=ids, pixel_values=image()[None]).last_hidden_state
+    differs = (before - after).abs().amax(-1)[0, N + 1 :] > 1e-3
+    assert differs.tolist() == [False, True, True, True, True, True]
+
+
 def test_answers_do_not_depend_on_the_other_questions(micro: Micro) -> None:
     model = micro(dense_kinds=5, dense_colors=2)
     prompts = [[9, 10, 11], [12, 13, 14, 15, 16, 17, 18], [20]]
