@@ -26,12 +26,14 @@ class SupportFrame(NamedTuple):
             until u = v = 1.
         axes: (..., 3, 3) rows right, away and up as seen by the camera: unit vectors in the optical
             frame.
-        known: (...) whether rays and an upward direction are known; the rest means nothing otherwise.
+        known: (...) whether rays and an upward direction are known; lens and axes mean nothing otherwise.
+        depth: (..., H, W) of the sensor in metres, 0 where it measured nothing.
     """
 
     lens: Tensor
     axes: Tensor
     known: Tensor
+    depth: Tensor
 
     def step(self, place: Tensor, metres: Tensor) -> Tensor:
         """Move places (..., 3) of u, v in 0..1 and d in metres by (..., 3) metres right, away, up."""
@@ -41,6 +43,16 @@ class SupportFrame(NamedTuple):
         point = point + (metres.unsqueeze(-2) @ self.axes).squeeze(-2)
         depth = point[..., 2:].clamp(min=_NEAREST)
         return torch.cat([(point[..., :2] / depth - offset) / slope, depth], -1)
+
+    def sensed(self, place: Tensor) -> Tensor:
+        """Return the sensor's depth (B, T) at places (B, T, 3), theirs where it has none; when expanded."""
+        height, width = self.depth.shape[-2:]
+        # Several questions in a batch look at one picture.
+        pixels = self.depth.flatten(1).expand(len(place), -1)
+        x = (place[..., 0] * width).long().clamp(0, width - 1)
+        y = (place[..., 1] * height).long().clamp(0, height - 1)
+        found = pixels.gather(-1, y * width + x)
+        return torch.where(found > 0, found, place[..., 2])
 
     def expanded(self) -> SupportFrame:
         """Return the frame of pictures (B, ...) for their texts (B, T, ...)."""
@@ -63,7 +75,8 @@ def support_frame(geometry: Geometry) -> SupportFrame:
     grown = (last - first) * pixels / (pixels - 1)
     lens = torch.cat([first, grown], -1)
     valid = (geometry.depth > 0) & torch.isfinite(geometry.depth)
-    faced = _faced(rays, torch.where(valid, geometry.depth, 0.0).float(), valid.float())
+    depth = torch.where(valid, geometry.depth, 0.0).float()
+    faced = _faced(rays, depth, valid.float())
     with_pose, with_depth = geometry.present[:, 2], geometry.present[:, 1]
     up = torch.where(with_pose[:, None], up_in_camera(geometry.pose.float()), faced)
     known = known & (with_pose | (with_depth & (faced.norm(dim=-1) > 0.5)))
@@ -73,7 +86,8 @@ def support_frame(geometry: Geometry) -> SupportFrame:
     # No NaN may leave: where() in the caller stops the value, not the gradient.
     lens = torch.where(known[:, None], lens, torch.ones_like(lens))
     axes = torch.where(known[:, None, None], axes, torch.eye(3, device=axes.device))
-    return SupportFrame(lens, axes, known)
+    measured = torch.where(with_depth[:, None, None], depth[:, 0], 0.0)
+    return SupportFrame(lens, axes, known, measured)
 
 
 def _faced(rays: Tensor, depth: Tensor, valid: Tensor) -> Tensor:

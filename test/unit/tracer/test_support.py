@@ -83,6 +83,17 @@ def test_without_rays_or_any_upward_direction_nothing_is_known() -> None:
     assert all(torch.isfinite(x).all() for x in frame[:2])
 
 
+def test_where_nothing_was_measured_the_own_depth_counts() -> None:
+    pose = looking_down(0.8, 0.0)
+    place = torch.tensor([[[0.5, 0.5, 0.7], [0.5, -0.2, 0.9], [1.4, 0.99, 0.8]]])
+    blind = frame_of(pose, with_depth=False).expanded()
+    assert torch.equal(blind.sensed(place), place[..., 2])
+    seen = frame_of(pose).expanded().sensed(place)[0]
+    assert seen.tolist() == pytest.approx(
+        [table_depth(pose)[y, x] for x, y in ((160, 120), (160, 0), (319, 237))], abs=1e-3
+    )
+
+
 def test_a_place_behind_the_camera_stays_in_front_of_it() -> None:
     frame = frame_of(looking_down(0.8, 0.0))
     got = frame.step(torch.tensor([[0.5, 0.5, 0.2]]), torch.tensor([[0.0, -3.0, 3.0]]))
@@ -111,7 +122,12 @@ def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
     straight = frame.step(things, torch.tensor([[[0.2, 0.0, 0.0], [0.2, 0.1, 0.0]]]))
     assert torch.allclose(place, straight, atol=1e-5)
     assert (place[0, :, 0] - torch.tensor([0.4, 0.6])).min() > 0.1
-    numbers = torch.cat([readings(place), said[..., None] / LENGTH_RANGE], -1)
+    x, y = (place[0, :, 0] * 320).long(), (place[0, :, 1] * 240).long()
+    sensed = frame.depth[0, 0, y, x]
+    assert frame.sensed(place)[0].tolist() == pytest.approx(sensed.tolist())
+    assert sensed.min() > 1
+    there = readings(torch.stack([*place[0, :, :2].T, sensed], -1))[None, :, 2:]
+    numbers = torch.cat([readings(place), said[..., None] / LENGTH_RANGE, there], -1)
     code = number_waves(numbers, width // 4).sum(-2)
     assert torch.allclose(written[..., : width // 2], code, atol=1e-4)
     assert not written[..., width // 2 :].any()
@@ -120,7 +136,7 @@ def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
     _, place = reader(hidden, anchor, frame, said)
     place.sum().backward()
     assert anchor.grad is None and reader.metres[2].weight.grad is not None
-    blind = SupportFrame(frame.lens, frame.axes, torch.zeros_like(frame.known))
+    blind = frame._replace(known=torch.zeros_like(frame.known))
     _, place = reader(hidden, anchor, blind, said)
     expected = anchor[..., :2] + reader.step(torch.cat([hidden, anchor], -1))
     assert torch.allclose(place[..., :2], expected, atol=1e-6)
