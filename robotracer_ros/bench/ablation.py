@@ -276,7 +276,6 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> Table:
             for v in found.values()
         ]
         made.add_row(heading, *cells)
-    made.add_row('CPU minutes', *(f'{sum(v["cpu_s"].values()) / 60:.1f}' for v in found.values()))
     return made
 
 

@@ -17,13 +17,12 @@ from robotracer_ros.tracer.model.modeling import (
     RoboTracerModel,
 )
 from robotracer_ros.tracer.model.reader import (
+    _SHUT,
     DEPTH_RANGE,
-    LENGTH_RANGE,
     PLACE,
     PlaceView,
     SpotView,
     StepReader,
-    _gated,
     _written,
     number_waves,
 )
@@ -96,10 +95,14 @@ class MetricStepReader(StepReader):
     def forward(
         self, hidden: Tensor, anchor: Tensor, frame: SupportFrame, said: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Add the codes of the place and of the length that was said; see :class:`StepReader`."""
-        place = super().forward(hidden, anchor, frame, said)[1]
-        written = torch.cat([metric_readings(place, frame), said[..., None] / LENGTH_RANGE], -1)
-        return _written(hidden, _gated(self, hidden, written)), place
+        """Add what :class:`StepReader` adds, with the codes of |x| and |y| in place of those of u and v."""
+        read, place = super().forward(hidden, anchor, frame, said)
+        told = place.detach()
+        uv, xy = told[..., :2], metric_readings(told, frame)[..., :2]
+        waves = number_waves(xy, self.pairs) - number_waves(uv, self.pairs)
+        gates = (self.gate(hidden) - _SHUT).sigmoid()[..., :2, None]
+        code = waves * gates * torch.cat([self.amplitude[:2]] * 2, -1)
+        return _written(read, code.sum(-2)), place
 
 
 def metric_readings(uvd: Tensor, frame: SupportFrame) -> Tensor:

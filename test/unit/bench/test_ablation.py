@@ -19,6 +19,7 @@ from robotracer_ros.data.score import Judge
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.tracer.model.decode import greedy, question_ids
 from robotracer_ros.tracer.model.images import pack_image
+from robotracer_ros.tracer.model.reader import number_waves
 from robotracer_ros.tracer.model.support import SupportFrame
 from robotracer_ros.tracer.model.tokenizer import NumberTokens, build_tokenizer
 from robotracer_ros.training.config import Phase, SftConfig
@@ -168,7 +169,7 @@ def test_a_table_is_made_once(
         },
     }  # fmt: skip
     config, out = tmp_path / 'a.yaml', tmp_path / 'out'
-    config.write_text(yaml.safe_dump(settings))
+    config.write_text(yaml.safe_dump(settings, sort_keys=False))
     assert ablation.main(config, out, json_output=True) == 0
     said = capsys.readouterr().out
     found = json.loads(said)['variants']
@@ -189,9 +190,31 @@ def test_a_table_is_made_once(
     with pytest.raises(InvalidParameterError, match="variants 'half': must be of full"):
         ablation.main(config, out, only=['half'])
     settings['scenes'] = 2
-    config.write_text(yaml.safe_dump(settings))
+    config.write_text(yaml.safe_dump(settings, sort_keys=False))
     with pytest.raises(InvalidParameterError, match='figures of other settings'):
         ablation.main(config, out)
     config.write_text(yaml.safe_dump(settings | {'sceens': 2}))
     with pytest.raises(InvalidParameterError, match=r'unknown setting\(s\) sceens'):
         ablation.load(config)
+
+
+def test_only_u_and_v_of_a_step_are_written_otherwise(cache: SceneCache) -> None:
+    scene, image = cache.scene(0), cache.rendering(0)
+    shipped, metric = small_model(), small_model(answer_form='xyz')
+    reader, ours = shipped.model.step_reader, metric.model.step_reader
+    ours.load_state_dict(reader.state_dict())
+    pixels = pack_image(image.rgb, image.depth, scene.camera, scene.world_from_camera)[None]
+    with torch.no_grad():
+        view, frame, _ = shipped.model.views(shipped.model.visual_tokens(pixels), pixels)
+        hidden, anchor = torch.randn(1, 1, 32), view.places[:, 150:151]
+        for gate, same in ((-99.0, True), (99.0, False)):
+            for each in (reader, ours):
+                each.gate.bias[:2] = gate  # of u and v
+            said = torch.zeros(1, 1)
+            a, place = reader(hidden, anchor, frame, said)
+            b, as_well = ours(hidden, anchor, frame, said)
+            assert torch.equal(place, as_well)
+            assert torch.allclose(a, b, atol=1e-5) == same
+    xyz = scene.camera.lift(place[0].numpy() * (1000, 1000, 1))
+    codes = number_waves(torch.tensor(np.abs(xyz[:, :2]) % 1).float(), 8) - number_waves(place[0, :, :2], 8)
+    np.testing.assert_allclose((b - a)[0, 0, :16], codes[0].sum(0), atol=2e-3)
