@@ -48,9 +48,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stage(data: Path, name: str = 'enhancement', **options: Any) -> dict[str, Any]:
+def stage(folder: Path, name: str = 'enhancement', /, **options: Any) -> dict[str, Any]:
     values = {
-        'name': name, 'data': [{'folder': str(data)}], 'questions': 1, 'batch': 2, 'global_batch': 4,
+        'name': name, 'data': [{'folder': str(folder)}], 'questions': 1, 'batch': 2, 'global_batch': 4,
         'max_steps': 4, 'learning_rate': 3e-3, 'schedule': 'constant', 'warmup_ratio': 0,
     }  # fmt: skip
     return values | options
@@ -220,7 +220,7 @@ def test_scores_are_those_of_the_bench(tmp_path: Path, model: Path, data: Path) 
     assert [s['step'] for s in scores] == [2, 3]
     assert scores[0]['refer parsed'].startswith('0.0 % ') and '(n=6)' in scores[0]['refer parsed']
     assert {'think overall', 'direct sensor overall', 'median scale log error'} <= scores[0].keys()
-    assert log_of(folder, 'eval_refer named <3cm') == [0.0]
+    assert log_of(folder, 'eval_refer named <3cm') == [0.0, 0.0]
     assert log_of(folder, 'eval_median scale log error')[0] > 0
 
     processor, core = load(folder / 'final')
