@@ -103,6 +103,10 @@ def build(
         f'{counts.get("samples", 0)} samples of {counts.get("records", 0)} images in {len(jobs)} shards '
         f'of {folder}, {elapsed:.0f} s'
     )
+    asked = {shard_path(folder, split, source, job.index) for job in jobs}
+    more = set(folder.glob(f'data/{split}-{source}-*.parquet')) - asked
+    if more:
+        print(f'{len(more)} further shards of an earlier run stay, and are in {folder}/README.md')
     return {'folder': str(folder), 'shards': len(jobs), 'counts': dict(sorted(counts.items()))}
 
 
@@ -126,7 +130,12 @@ def _claim(
     sheet = folder / 'dataset.json'
     held: dict[str, Any] = {'schema_version': SCHEMA_VERSION, 'parts': {}}
     if sheet.exists():
-        held = json.loads(sheet.read_text())
+        try:
+            held = json.loads(sheet.read_text())
+        except (OSError, ValueError) as error:
+            raise InvalidParameterError(f"'{sheet}' cannot be read as JSON: {error}") from error
+        if not isinstance(held, dict) or not {'schema_version', 'parts'} <= set(held):
+            raise InvalidParameterError(f"'{sheet}' is not of this data engine: choose another folder")
     name = f'{split}-{source}'
     wanted = json.loads(json.dumps(config))
     before = held['parts'].get(name, {}).get('config', wanted)
@@ -139,7 +148,10 @@ def _claim(
         )
     held['parts'][name] = {'config': wanted, 'command': command}
     folder.mkdir(parents=True, exist_ok=True)
-    sheet.write_text(json.dumps(held, indent=1, sort_keys=True) + '\n')
+    # Whole or not at all: an interruption must not leave half of it.
+    partial = folder / f'.{sheet.name}.{os.getpid()}'
+    partial.write_text(json.dumps(held, indent=1, sort_keys=True) + '\n')
+    partial.replace(sheet)
 
 
 _Work = tuple[Path, Source, str, ShardJob]

@@ -19,6 +19,7 @@ from scipy import ndimage
 from robotracer_ros.data import noun_phrases, qa, wording
 from robotracer_ros.data.dataset import ShardJob, build
 from robotracer_ros.data.facts import SceneFacts
+from robotracer_ros.data.options import at_least_one, one_of
 from robotracer_ros.data.record import (
     MASK_NOTHING,
     MASK_ROBOT,
@@ -248,15 +249,11 @@ def main(
         raise InvalidParameterError(
             f'first_seed {first_seed}: seeds below {VALIDATION_SEEDS} are reserved for evaluation'
         )
-    if c.split not in SPLITS:
-        raise InvalidParameterError(f"split '{c.split}': must be one of {', '.join(SPLITS)}")
-    for name, value in (
-        ('scenes', scenes),
-        ('questions', c.questions),
-        ('shard_scenes', c.shard_scenes),
-    ):
-        if value < 1:
-            raise InvalidParameterError(f'{name} {value}: must be at least 1')
+    one_of(Split, split=c.split)
+    one_of(Breadth, breadth=c.breadth)
+    at_least_one(scenes=scenes, questions=c.questions, shard_scenes=c.shard_scenes)
+    if first_seed < 0:
+        raise InvalidParameterError(f'first_seed {first_seed}: must be at least 0')
     jobs = []
     for index, start in enumerate(range(first_seed, first_seed + scenes, c.shard_scenes)):
         count = min(c.shard_scenes, first_seed + scenes - start)
@@ -271,6 +268,7 @@ def main(
     }
     command = (
         f'robotracer generate sim FOLDER --scenes {scenes} --first-seed {first_seed} '
-        f'--split {c.split} --questions {c.questions} --shard-scenes {c.shard_scenes}'
+        f'--split {c.split} --breadth {c.breadth} --questions {c.questions} '
+        f'--shard-scenes {c.shard_scenes}'
     )
     return build(out, 'sim', c.split, settings, jobs, workers, ray, command)

@@ -7,13 +7,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
 from robotracer_ros.errors import InvalidParameterError
 
 T = TypeVar('T')
+
+
+def at_least_one(**values: int | None) -> None:
+    """Refuse counts below 1; None is no count. Raises InvalidParameterError naming the first."""
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise InvalidParameterError(f'{name} {value}: must be at least 1')
+
+
+def one_of(kind: Any, **values: str) -> None:
+    """Refuse words that a Literal does not list. Raises InvalidParameterError naming the first."""
+    for name, value in values.items():
+        if value not in get_args(kind):
+            raise InvalidParameterError(
+                f"{name} '{value}': must be one of {', '.join(get_args(kind))}"
+            )
 
 
 def read_options(path: Path | None) -> dict[str, Any]:
@@ -58,19 +74,31 @@ def with_options(base: T, options: Mapping[str, Any], where: str = '') -> T:
         if isinstance(before, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if isinstance(before, tuple) and isinstance(value, list):
-            value = _items(before, value, f'{where}{name}')
+            value = _items(before, value, get_args(known[name])[0], f'{where}{name}')
         if before is not None and type(value) is not type(before):
             raise InvalidParameterError(
                 f"option '{where}{name}' is {value!r}: must be a {known[name]}"
+            )
+        if get_origin(known[name]) is Literal and value not in get_args(known[name]):
+            raise InvalidParameterError(
+                f"option '{where}{name}' is {value!r}: must be one of {', '.join(get_args(known[name]))}"
             )
         changed[name] = value
     return replace(base, **changed)  # type: ignore[type-var]
 
 
-def _items(before: tuple[Any, ...], values: list[Any], where: str) -> tuple[Any, ...]:
+def _items(
+    before: tuple[Any, ...], values: list[Any], kind: Any, where: str
+) -> tuple[Any, ...]:
     """Return a tuple; items of a tuple of dataclasses are mappings over the first one's defaults."""
     if not before or not hasattr(before[0], '__dataclass_fields__'):
-        return tuple(values)
+        accepted = (int, float) if kind is float else kind
+        for i, value in enumerate(values):
+            if not isinstance(value, accepted) or isinstance(value, bool):
+                raise InvalidParameterError(
+                    f"option '{where}[{i}]' is {value!r}: must be a {kind.__name__}"
+                )
+        return tuple(kind(v) for v in values)
     for i, value in enumerate(values):
         if not isinstance(value, Mapping):
             raise InvalidParameterError(f"option '{where}[{i}]' is {value!r}: must be a mapping")

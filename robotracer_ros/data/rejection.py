@@ -45,8 +45,9 @@ def report_rejections(
     found: Counter[str] = Counter()
     for index in range(shards):
         path = rejections_path(out, source, index, split)
-        for line in path.read_text(encoding='utf-8').splitlines():
-            found[json.loads(line)['reason']] += 1
+        if path.exists():  # else somebody has tidied up: the shard does not need it
+            for line in path.read_text(encoding='utf-8').splitlines():
+                found[json.loads(line)['reason']] += 1
     for reason, n in found.most_common():
         print(f'{n:8d} left out: {reason}')
     return dict(found)

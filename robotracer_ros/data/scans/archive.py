@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.files import DatasetFileError
 
 
 class Archive:

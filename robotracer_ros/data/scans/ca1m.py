@@ -26,6 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robotracer_ros.data.files import DatasetFileError, member, shorten
+from robotracer_ros.data.files import numbers as finite_numbers
+from robotracer_ros.data.image_files import decode_depth, decode_image
 from robotracer_ros.data.scans.archive import Archive
 from robotracer_ros.data.scans.frame import (
     ScanBox,
@@ -33,13 +36,9 @@ from robotracer_ros.data.scans.frame import (
     align,
     check_camera,
     check_rotation,
-    decode_depth_png,
-    decode_image,
     make_box,
 )
 from robotracer_ros.data.scans.labels import clean_label
-from robotracer_ros.data.video.files import DatasetFileError, member, shorten
-from robotracer_ros.data.video.files import numbers as finite_numbers
 
 Array = NDArray[np.float64]
 
@@ -122,7 +121,7 @@ class Ca1mScan:
         """Read the frame of a time stamp. Raises DatasetFileError."""
         a, base = self._archive, self._frames[name]
         image = decode_image(a.read(f'{base}.wide/image.png'), a.path, f'{base}.wide/image.png')
-        depth = decode_depth_png(a.read(f'{base}.gt/depth.png'), a.path, f'{base}.gt/depth.png')
+        depth = decode_depth(a.read(f'{base}.gt/depth.png'), a.path, f'{base}.gt/depth.png')
         for field, size in (
             (f'{base}._wide/image/size', image.size),
             (f'{base}._gt/depth/size', (depth.shape[1], depth.shape[0])),

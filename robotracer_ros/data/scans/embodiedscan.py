@@ -16,44 +16,44 @@ The angles are those of rotations about z, then the turned x, then the twice tur
 
 from __future__ import annotations
 
+import os
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from robotracer_ros.data.files import DatasetFileError, member, numbers, read_bytes, typed
+from robotracer_ros.data.image_files import decode_depth, decode_image
 from robotracer_ros.data.scans.frame import (
     ScanBox,
     ScanFrame,
     align,
     check_camera,
     check_rotation,
-    decode_depth_png,
-    decode_image,
     make_box,
 )
 from robotracer_ros.data.scans.labels import clean_label
 from robotracer_ros.data.scans.plain_pickle import read_plain_pickle
-from robotracer_ros.data.video.files import DatasetFileError, member, numbers, shorten
 
 Array = NDArray[np.float64]
+T = TypeVar('T')
 
 
 @lru_cache(maxsize=2)
 def _annotations(path: Path) -> tuple[dict[int, str], dict[str, Any]]:
     """Return category names by number and scans of ScanNet by ``sample_idx``; read once per process."""
     data = read_plain_pickle(path)
-    categories = member(data, path, 'metainfo', 'categories')
-    if not isinstance(categories, dict):
-        raise DatasetFileError(path, 'metainfo.categories', f'is {shorten(categories)}: must be a dict')
+    categories = typed(dict, data, path, 'metainfo', 'categories')
+    numbered = {typed(int, categories, path, name): str(name) for name in categories}
     scans = {}
-    for i in range(len(member(data, path, 'data_list'))):
-        name = str(member(data, path, 'data_list', i, 'sample_idx'))
+    for i, info in enumerate(typed(list, data, path, 'data_list')):
+        name = typed(str, data, path, 'data_list', i, 'sample_idx')
         if name.startswith('scannet/'):
-            scans[name] = data['data_list'][i]
-    return {int(v): str(k) for k, v in categories.items()}, scans
+            scans[name] = info
+    return numbered, scans
 
 
 def find(root: Path) -> list[tuple[Path, str]]:
@@ -85,13 +85,23 @@ class EmbodiedScanScan:
         if sample not in scans:
             raise DatasetFileError(path, 'data_list', f"has no scan '{sample}'")
         self._info = scans[sample]
-        images = self._member('images')
-        self._frames = {
-            Path(str(self._member('images', i, 'img_path'))).stem: i for i in range(len(images))
-        }
+        images = self._typed(list, 'images')
+        self._frames = {Path(self._file(i, 'img_path')).stem: i for i in range(len(images))}
 
     def _member(self, *keys: str | int) -> Any:
         return member(self._info, self._path / self._sample, *keys)
+
+    def _typed(self, kind: type[T], *keys: str | int) -> T:
+        return typed(kind, self._info, self._path / self._sample, *keys)
+
+    def _file(self, image: int, key: str) -> Path:
+        name = self._typed(str, 'images', image, key)
+        path = Path(os.path.normpath(self._path.parent / name))
+        if not path.is_relative_to(os.path.normpath(self._path.parent)):
+            raise DatasetFileError(
+                self._path / self._sample, f'images.{image}.{key}', f"'{name}' leads out of the data set"
+            )
+        return path
 
     def _matrix(self, *keys: str | int) -> Array:
         field = '.'.join(str(k) for k in keys)
@@ -111,17 +121,17 @@ class EmbodiedScanScan:
     def _boxes(self) -> tuple[tuple[ScanBox, ...], tuple[str, ...]]:
         boxes: list[ScanBox] = []
         dropped: list[str] = []
-        for i, item in enumerate(self._member('instances')):
+        for i, item in enumerate(self._typed(list, 'instances')):
             field = f'instances.{i}.bbox_3d'
             try:
                 values = np.asarray(self._member('instances', i, 'bbox_3d'), dtype=float)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise DatasetFileError(self._path / self._sample, field, 'are not numbers') from error
             if values.shape != (9,):
                 raise DatasetFileError(
                     self._path / self._sample, field, f'has shape {values.shape}: must be (9,)'
                 )
-            number = int(self._member('instances', i, 'bbox_label_3d'))
+            number = self._typed(int, 'instances', i, 'bbox_label_3d')
             if number not in self._categories:
                 raise DatasetFileError(
                     self._path / self._sample,
@@ -143,14 +153,14 @@ class EmbodiedScanScan:
     def read(self, name: str) -> ScanFrame | None:
         """Read a frame; None where its pose is not finite. Raises DatasetFileError."""
         i, where = self._frames[name], self._path / self._sample
-        pose = np.asarray(self._member('images', i, 'cam2global'), dtype=float)
-        if pose.shape == (4, 4) and not np.isfinite(pose).all():
+        told = self._member('images', i, 'cam2global')
+        if isinstance(told, np.ndarray) and told.shape == (4, 4) and not np.isfinite(told).all():
             return None
         pose = self._matrix('axis_align_matrix') @ self._matrix('images', i, 'cam2global')
         check_rotation(pose[:3, :3], where, f'axis_align_matrix @ images.{i}.cam2global')
-        files = [self._path.parent / str(self._member('images', i, k)) for k in ('img_path', 'depth_path')]
-        image = decode_image(_bytes(files[0]), files[0], '')
-        depth = decode_depth_png(_bytes(files[1]), files[1], '')
+        files = [self._file(i, k) for k in ('img_path', 'depth_path')]
+        image = decode_image(read_bytes(files[0]), files[0], '')
+        depth = decode_depth(read_bytes(files[1]), files[1], '')
         colour = check_camera(self._matrix('cam2img'), image.size, where, 'cam2img')
         size = (depth.shape[1], depth.shape[0])
         camera = check_camera(self._matrix('depth_cam2img'), size, where, 'depth_cam2img')
@@ -167,9 +177,3 @@ class EmbodiedScanScan:
             dropped=dropped,
         )
 
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetFileError(path, '', f'cannot be read: {error}') from error

@@ -4,22 +4,19 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from robotracer_ros.data.video.files import DatasetFileError, shorten
+from robotracer_ros.data.files import DatasetFileError, shorten
 from robotracer_ros.geometry.camera import CameraModel
 
 Array = NDArray[np.float64]
 
-#: metres per step of the depth images of all three data sets
-DEPTH_UNIT = 1e-3
 #: colour and depth may see this much (pixels of the colour image) more or less than each other
 _GRID_SLACK = 4.0
 #: a rotation matrix may be this far from orthonormal
@@ -136,27 +133,6 @@ def check_camera(matrix: Array, size: tuple[int, int], path: Path, field: str) -
     if fx <= 0 or fy <= 0:
         raise DatasetFileError(path, field, f'has focal lengths {fx:g}, {fy:g}: must be > 0 px')
     return CameraModel.from_matrix(matrix, *size)
-
-
-def decode_image(data: bytes, path: Path, field: str) -> Image.Image:
-    """Decode a colour image. Raises DatasetFileError."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.convert('RGB')
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DatasetFileError(path, field, f'cannot be read as an image: {error}') from error
-
-
-def decode_depth_png(data: bytes, path: Path, field: str) -> NDArray[np.float32]:
-    """Decode a 16-bit depth image in millimetres to metres (H, W). Raises DatasetFileError."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            mode, values = image.mode, np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DatasetFileError(path, field, f'cannot be read as an image: {error}') from error
-    if values.ndim != 2 or mode not in ('I;16', 'I;16B', 'I'):
-        raise DatasetFileError(path, field, f'has pixels of type {mode}: must be 16 bit, one channel')
-    return values.astype(np.float32) * np.float32(DEPTH_UNIT)
 
 
 def align(

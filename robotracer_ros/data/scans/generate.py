@@ -8,10 +8,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from robotracer_ros.data.dataset import ShardJob, build
+from robotracer_ros.data.files import DatasetFileError
 from robotracer_ros.data.generate import held_out_lists
+from robotracer_ros.data.options import at_least_one, one_of
 from robotracer_ros.data.record import Record
 from robotracer_ros.data.rejection import (
     Rejected,
@@ -23,12 +25,10 @@ from robotracer_ros.data.scans import ca1m, embodiedscan, scannet
 from robotracer_ros.data.scans.frame import Scan
 from robotracer_ros.data.scans.occupancy import Unseen
 from robotracer_ros.data.scans.records import ScanConfig, make_record
-from robotracer_ros.data.split import SPLITS
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.split import Split
 from robotracer_ros.errors import InvalidParameterError
 
 Layout = Literal['ca1m', 'scannet', 'embodiedscan']
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 #: of the readers and the generator together: the same version, files and configuration give the same records
 VERSION = 1
 
@@ -42,16 +42,12 @@ def find_scans(layout: Layout, root: Path) -> list[tuple[str, ...]]:
         DatasetFileError: nothing of that layout is there.
         InvalidParameterError: the layout is unknown or the folder does not exist.
     """
+    one_of(Layout, layout=layout)
     if not root.exists():
         raise InvalidParameterError(f"'{root}' does not exist")
-    match layout:
-        case 'ca1m':
-            return [(str(p),) for p in ca1m.find(root)]
-        case 'scannet':
-            return [(str(p),) for p in scannet.find(root)]
-        case 'embodiedscan':
-            return [(str(p), name) for p, name in embodiedscan.find(root)]
-    raise InvalidParameterError(f"layout '{layout}': must be one of {', '.join(LAYOUTS)}")
+    if layout == 'embodiedscan':
+        return [(str(p), name) for p, name in embodiedscan.find(root)]
+    return [(str(p),) for p in (ca1m.find(root) if layout == 'ca1m' else scannet.find(root))]
 
 
 def open_scan(layout: Layout, where: tuple[str, ...], labels: Labels | None = None) -> Scan:
@@ -145,15 +141,9 @@ def main(
         DatasetFileError: a file is broken.
     """
     c = config or ScanConfig()
-    for name, value in (('every', c.every), ('questions', c.questions), ('shard_scans', c.shard_scans)):
-        if value < 1:
-            raise InvalidParameterError(f'{name} {value}: must be at least 1')
-    if c.unseen not in get_args(Unseen):
-        raise InvalidParameterError(
-            f"unseen '{c.unseen}': must be one of {', '.join(get_args(Unseen))}"
-        )
-    if c.split not in SPLITS:
-        raise InvalidParameterError(f"split '{c.split}': must be one of {', '.join(SPLITS)}")
+    one_of(Unseen, unseen=c.unseen)
+    one_of(Split, split=c.split)
+    at_least_one(every=c.every, questions=c.questions, shard_scans=c.shard_scans)
     if labels is not None and layout != 'ca1m':
         raise InvalidParameterError(f"labels are read for layout 'ca1m' only, not for '{layout}'")
     root, out = Path(root), Path(out)
@@ -183,6 +173,7 @@ def main(
     command = (
         f'robotracer generate scans --layout {layout} ROOT FOLDER --split {c.split} --every {c.every} '
         f'--questions {c.questions} --shard-scans {c.shard_scans} --unseen {c.unseen}'
+        f'{"" if names is None else " --labels LABELS"}{" --skip-broken" if skip_broken else ""}'
     )
     result = build(out, 'scan', c.split, settings, jobs, workers, ray, command)
     return {**result, 'rejected': report_rejections(out, 'scan', len(jobs), c.split)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.files import DatasetFileError, read_bytes
 
 Array = NDArray[np.float64]
 
@@ -26,10 +26,7 @@ _LEAST_SIDE = 0.005
 
 def read_vertices(path: Path) -> Array:
     """Read the vertices (N, 3) of a PLY file, metres, binary or text. Raises DatasetFileError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetFileError(path, '', f'cannot be read: {error}') from error
+    data = read_bytes(path)
     head, mark, body = data.partition(b'end_header\n')
     if not data.startswith(b'ply') or not mark:
         raise DatasetFileError(path, 'header', 'is no PLY header')

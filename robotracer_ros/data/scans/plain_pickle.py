@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy._core import multiarray, numeric
 
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.files import DatasetFileError
 
 
 def _latin1_bytes(text: str, encoding: str) -> bytes:

@@ -19,19 +19,19 @@ from pathlib import Path
 
 import numpy as np
 
+from robotracer_ros.data.files import DatasetFileError, member, numbers, read_json, typed
+from robotracer_ros.data.image_files import decode_image
 from robotracer_ros.data.scans.frame import (
     ScanBox,
     ScanFrame,
     align,
     check_camera,
     check_rotation,
-    decode_image,
     make_box,
 )
 from robotracer_ros.data.scans.labels import clean_label
 from robotracer_ros.data.scans.mesh import read_vertices, upright_box
 from robotracer_ros.data.scans.sens import SensFile
-from robotracer_ros.data.video.files import DatasetFileError, member, read_json
 
 
 def find(root: Path) -> list[Path]:
@@ -75,19 +75,20 @@ class ScanNetScan:
         stem = self._path / self.id
         vertices = read_vertices(stem.with_name(f'{self.id}_vh_clean_2.ply'))
         path = stem.with_name(f'{self.id}_vh_clean_2.0.010000.segs.json')
-        segments = np.asarray(member(read_json(path), path, 'segIndices'))
+        segments = numbers(member(read_json(path), path, 'segIndices'), (None,), path, 'segIndices')
         if segments.shape != (len(vertices),):
             raise DatasetFileError(
                 path, 'segIndices', f'has shape {segments.shape}: the mesh has {len(vertices)} vertices'
             )
         path = stem.with_name(f'{self.id}.aggregation.json')
-        groups = member(read_json(path), path, 'segGroups')
+        groups = typed(list, read_json(path), path, 'segGroups')
         boxes: list[ScanBox] = []
         dropped: list[str] = []
         for i in range(len(groups)):
             key = str(member(groups, path, i, 'objectId'))
-            label = member(groups, path, i, 'label')
-            chosen = np.isin(segments, member(groups, path, i, 'segments'))
+            label = typed(str, groups, path, i, 'label')
+            parts = typed(list, groups, path, i, 'segments')
+            chosen = np.isin(segments, numbers(parts, (None,), path, f'segGroups.{i}.segments'))
             if not chosen.any():
                 raise DatasetFileError(
                     path, f'segGroups.{i}.segments', f"object {key}, '{label}', has no vertex of the mesh"

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.files import DatasetFileError
 
 Array = NDArray[np.float64]
 
@@ -143,7 +143,11 @@ class SensFile:
             packed = self._take(file, values[19], f'frame {index} depth')
         width, height = self.header.depth_size
         try:
-            raw = zlib.decompress(packed)
+            # No more than is wanted, whatever the packed bytes claim.
+            unpacking = zlib.decompressobj()
+            raw = unpacking.decompress(packed, 2 * width * height + 1)
+            if not unpacking.eof and len(raw) <= 2 * width * height:
+                raise zlib.error('its end is missing or broken')
         except zlib.error as error:
             raise DatasetFileError(
                 self.path, f'frame {index} depth', f'cannot be unpacked: {error}'
@@ -152,8 +156,14 @@ class SensFile:
             raise DatasetFileError(
                 self.path,
                 f'frame {index} depth',
-                f'has {len(raw)} bytes: must be {2 * width * height} for {width}x{height} px',
+                f'has {_counted(len(raw), 2 * width * height)} bytes: must be {2 * width * height} for '
+                f'{width}x{height} px',
             )
         depth = np.frombuffer(raw, '<u2').reshape(height, width)
         metres = depth.astype(np.float32) / np.float32(self.header.depth_shift)
         return np.array(values[:16]).reshape(4, 4), color, metres
+
+
+def _counted(found: int, wanted: int) -> str:
+    """Tell a number that was not counted further than one too many."""
+    return f'more than {wanted}' if found > wanted else str(found)

@@ -27,19 +27,12 @@ from typing import Any
 
 import numpy as np
 
-from robotracer_ros.data.video.droid import DepthFolder
+from robotracer_ros.data.files import Array, DatasetFileError, member, numbers, read_json, typed
+from robotracer_ros.data.video.depth import DepthFolder
 from robotracer_ros.data.video.episode import ArmMotion, Episode, SubTask
-from robotracer_ros.data.video.files import (
-    Array,
-    DatasetFileError,
-    hdf5_numbers,
-    member,
-    numbers,
-    open_hdf5,
-    pose_from_quaternion,
-    read_json,
-)
 from robotracer_ros.data.video.frames import Excerpt, open_video
+from robotracer_ros.data.video.hdf5 import hdf5_numbers, open_hdf5
+from robotracer_ros.data.video.poses import pose_from_quaternion
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import make_transform
 
@@ -118,7 +111,7 @@ class AgibotReader:
         return Episode(
             id=f'{task}-{episode}',
             layout='agibot',
-            instructions=(str(label.get('task_name', '')),),
+            instructions=(str(label.get('task_name') or ''),),
             fps=_FPS,
             camera=camera,
             base_from_camera=poses[:n],
@@ -131,8 +124,8 @@ class AgibotReader:
             path=str(seen),
             extra={
                 'task': task,
-                'task_name': str(label.get('task_name', '')),
-                'scene': str(label.get('init_scene_text', '')),
+                'task_name': str(label.get('task_name') or ''),
+                'scene': str(label.get('init_scene_text') or ''),
                 'distortion': lens,
             },
         )
@@ -145,7 +138,8 @@ class AgibotReader:
             if not isinstance(data, list):
                 raise DatasetFileError(path, '', f'holds a {type(data).__name__}: must be a list')
             self._tasks[task] = {
-                str(member(data, path, i, 'episode_id')): data[i] for i in range(len(data))
+                str(member(item, path, 'episode_id')): typed(dict, data, path, i)
+                for i, item in enumerate(data)
             }
         if episode not in self._tasks[task]:
             raise DatasetFileError(path, f'episode_id {episode}', 'is missing')
@@ -157,17 +151,14 @@ class AgibotReader:
     def _subtasks(self, task: str, label: Mapping[str, Any], frames: int) -> tuple[SubTask, ...]:
         path = self._label_path(task)
         found = []
-        for i, part in enumerate(member(label, path, 'label_info', 'action_config')):
+        for i, part in enumerate(typed(list, label, path, 'label_info', 'action_config')):
             where = f'episode_id {label["episode_id"]}, action_config[{i}]'
-            start, end = (
-                int(numbers(member(part, path, k), (), path, f'{where}.{k}'))
-                for k in ('start_frame', 'end_frame')
-            )
+            start, end = (typed(int, part, path, k) for k in ('start_frame', 'end_frame'))
             if not 0 <= start < end <= frames + _FRAME_SLACK:
                 raise DatasetFileError(
                     path, where, f'reaches from frame {start} to {end}: the video has {frames}'
                 )
-            text, skill = str(member(part, path, 'action_text')), str(part.get('skill', ''))
+            text, skill = typed(str, part, path, 'action_text'), str(part.get('skill') or '')
             found.append(SubTask(start, min(end, frames), text, skill))
         return tuple(found)
 

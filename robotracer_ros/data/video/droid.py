@@ -27,22 +27,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robotracer_ros.data.video.episode import ArmMotion, Episode
-from robotracer_ros.data.video.files import (
+from robotracer_ros.data.files import (
     Array,
     DatasetFileError,
-    hdf5_numbers,
     member,
     numbers,
-    open_hdf5,
-    pose_from_euler,
-    read_depth_png,
     read_json,
     shorten,
+    typed,
 )
+from robotracer_ros.data.video.depth import DepthFolder
+from robotracer_ros.data.video.episode import ArmMotion, Episode
 from robotracer_ros.data.video.frames import Excerpt, open_video
+from robotracer_ros.data.video.hdf5 import hdf5_numbers, open_hdf5
+from robotracer_ros.data.video.poses import pose_from_euler
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.camera import CameraModel
 
@@ -200,9 +199,11 @@ class DroidReader:
         return data
 
     def _calibrated(self, episode_id: str, serial: str) -> Array | None:
-        if self._poses is None or serial not in self._poses[1].get(episode_id, {}):
+        if self._poses is None or episode_id not in self._poses[1]:
             return None
         path, data = self._poses
+        if serial not in typed(dict, data, path, episode_id):
+            return None
         field = f'{episode_id}.{serial}'
         return np.asarray(pose_from_euler(numbers(data[episode_id][serial], (6,), path, field)))
 
@@ -224,32 +225,11 @@ class DroidReader:
         wordings = self._language.get(episode_id)
         texts = list(wordings.values()) if isinstance(wordings, Mapping) else []
         # ``current_task`` is the collector's label and often a category, hence second choice.
-        texts = texts or [meta.get('current_task', '')]
-        return tuple(dict.fromkeys(str(t).strip() for t in texts if str(t).strip()))
+        texts = texts or [meta.get('current_task')]
+        return tuple(dict.fromkeys(t.strip() for t in texts if isinstance(t, str) and t.strip()))
 
     def _depth(self, folder: Path, serial: str, camera: CameraModel) -> DepthFolder | None:
         path = folder / self.options.depth.format(serial=serial)
         if not path.is_dir():
             return None
         return DepthFolder(path, '{index}.png', camera, self.options.depth_unit)
-
-
-class DepthFolder:
-    """Depth images in a folder, one file per frame.
-
-    Args:
-        folder: The folder.
-        name: File name with ``{index}``.
-        camera: Gives the size they must have.
-        unit: Metres per step.
-    """
-
-    def __init__(self, folder: Path, name: str, camera: CameraModel, unit: float) -> None:
-        self._folder, self._name, self._unit = folder, name, unit
-        self._size = (camera.width, camera.height)
-
-    def read(self, index: int) -> NDArray[np.float32] | None:
-        """Return frame ``index`` as (H, W) metres, None when there is no file. Raises DatasetFileError."""
-        path = self._folder / self._name.format(index=index)
-        return read_depth_png(path, self._size, self._unit) if path.exists() else None
-

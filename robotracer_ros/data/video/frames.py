@@ -20,9 +20,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.files import DatasetFileError
+from robotracer_ros.data.image_files import decode_image
 from robotracer_ros.errors import MissingPackageError
 
 Rgb = NDArray[np.uint8]
@@ -64,13 +65,7 @@ class Pictures:
 
     def read(self, index: int) -> Rgb:
         """Return frame ``index`` as (H, W, 3). Raises DatasetFileError."""
-        try:
-            with Image.open(io.BytesIO(self._encoded[index])) as image:
-                return np.asarray(image.convert('RGB'))
-        except (OSError, UnidentifiedImageError) as error:
-            raise DatasetFileError(
-                self._path, f'{self._field}[{index}]', f'is no picture: {error}'
-            ) from error
+        return np.asarray(decode_image(self._encoded[index], self._path, f'{self._field}[{index}]'))
 
 
 class Excerpt:
@@ -186,7 +181,8 @@ class FfmpegVideo:
 
     def read(self, index: int) -> Rgb:
         """Return frame ``index`` as (H, W, 3). Raises DatasetFileError."""
-        command = ['ffmpeg', '-v', 'error', '-nostdin', '-i', str(self._path)]
+        # The name of a file, also where it looks like one of ffmpeg's protocols.
+        command = ['ffmpeg', '-v', 'error', '-nostdin', '-i', f'file:{self._path}']
         command += ['-vf', f'select=eq(n\\,{index})', '-frames:v', '1']
         command += ['-f', 'image2pipe', '-c:v', 'png', '-']
         try:
@@ -198,8 +194,7 @@ class FfmpegVideo:
         if done.returncode or not done.stdout:
             reason = done.stderr.decode(errors='replace').strip() or 'no such frame'
             raise DatasetFileError(self._path, f'frame {index}', f'ffmpeg: {reason}')
-        with Image.open(io.BytesIO(done.stdout)) as image:
-            return np.asarray(image.convert('RGB'))
+        return np.asarray(decode_image(done.stdout, self._path, f'frame {index}'))
 
 
 def _moov(path: Path) -> tuple[int, bytes]:

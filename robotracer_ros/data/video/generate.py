@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from robotracer_ros.data.dataset import ShardJob, build
-from robotracer_ros.data.options import read_options, with_options
+from robotracer_ros.data.files import DatasetFileError
+from robotracer_ros.data.options import at_least_one, one_of, read_options, with_options
 from robotracer_ros.data.record import Record
 from robotracer_ros.data.rejection import (
     Rejected,
@@ -22,13 +23,13 @@ from robotracer_ros.data.video.agibot import AgibotOptions, AgibotReader
 from robotracer_ros.data.video.config import LAYOUT_DEFAULTS, VideoConfig
 from robotracer_ros.data.video.droid import DroidOptions, DroidReader
 from robotracer_ros.data.video.episode import Episode
-from robotracer_ros.data.video.files import DatasetFileError
-from robotracer_ros.data.video.lerobot import LeRobotKeys, LeRobotReader
+from robotracer_ros.data.video.lerobot import LeRobotReader
+from robotracer_ros.data.video.lerobot_keys import LeRobotKeys
 from robotracer_ros.data.video.traces import records
-from robotracer_ros.errors import InvalidParameterError
 
 #: of readers, rules and texts together
 VERSION = 1
+Layout = Literal['lerobot', 'droid', 'agibot']
 SourceOptions = LeRobotKeys | DroidOptions | AgibotOptions
 _OPTIONS: Mapping[str, SourceOptions] = {
     'lerobot': LeRobotKeys(),
@@ -115,17 +116,14 @@ def main(
     Raises:
         InvalidParameterError: the layout or an option is unknown, or the recordings cannot be read.
     """
-    if layout not in LAYOUT_DEFAULTS:
-        raise InvalidParameterError(
-            f"layout '{layout}': must be one of {', '.join(LAYOUT_DEFAULTS)}"
-        )
+    one_of(Layout, layout=layout)
+    at_least_one(limit=limit)
     given = read_options(options_file)
     options = with_options(_OPTIONS[layout], given.pop('source', {}), 'source.')
     config = with_options(LAYOUT_DEFAULTS[layout], given)
+    at_least_one(shard_episodes=config.shard_episodes, max_keypoints=config.max_keypoints)
     root, out = Path(root), Path(out)
     references = open_reader(root, options).references()[:limit]
-    if config.shard_episodes < 1:
-        raise InvalidParameterError(f'shard_episodes {config.shard_episodes}: must be at least 1')
     jobs = []
     for index, start in enumerate(range(0, len(references), config.shard_episodes)):
         some = references[start : start + config.shard_episodes]
@@ -142,5 +140,7 @@ def main(
         'source': asdict(options),
     }
     command = f'robotracer generate video --layout {layout} ROOT OUT'
+    command += ' --config CONFIG' if options_file else ''
+    command += f' --limit {limit}' if limit else ''
     result = build(out, 'video', 'train', made, jobs, workers, ray, command)
     return {**result, 'rejected': report_rejections(out, 'video', len(jobs))}

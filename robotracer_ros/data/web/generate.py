@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from robotracer_ros.data.dataset import ShardJob, build
-from robotracer_ros.data.options import read_options, with_options
+from robotracer_ros.data.image_files import BROKEN
+from robotracer_ros.data.options import at_least_one, read_options, with_options
 from robotracer_ros.data.record import (
     MASK_NOTHING,
     MASK_TABLE,
@@ -151,8 +152,9 @@ def read_picture(path: Path, max_side: int) -> Rgb | Rejected:
     """Read a picture as (H, W, 3), made smaller where it is larger than ``max_side``."""
     try:
         with Image.open(path) as image:
-            picture = image.convert('RGB')
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            # Cameras note which side is up beside the pixels.
+            picture = ImageOps.exif_transpose(image).convert('RGB')
+    except BROKEN as error:
         return Rejected('broken file', f"'{path.name}' cannot be read: {error}")
     largest = max(picture.size)
     if largest > max_side:
@@ -188,9 +190,15 @@ def main(
         InvalidParameterError: an option is unknown, or the folder holds no picture.
     """
     config = with_options(WebConfig(), read_options(options_file))
-    if config.shard_pictures < 1:
-        raise InvalidParameterError(f'shard_pictures {config.shard_pictures}: must be at least 1')
+    at_least_one(
+        limit=limit,
+        shard_pictures=config.shard_pictures,
+        questions=config.questions,
+        max_side=config.max_side,
+    )
     folder, out = Path(folder), Path(out)
+    if not folder.is_dir():
+        raise InvalidParameterError(f"'{folder}' is no folder")
     names = sorted(
         str(p.relative_to(folder)) for p in folder.rglob('*') if p.suffix.lower() in _SUFFIXES
     )[:limit]
@@ -204,6 +212,8 @@ def main(
         jobs.append(ShardJob(index, make_records, args, {'pictures': some}))
     made = {'version': VERSION, 'folder': folder.name, 'config': asdict(config)}
     command = 'robotracer generate web FOLDER OUT'
+    command += ' --config CONFIG' if options_file else ''
+    command += f' --limit {limit}' if limit else ''
     result = build(out, 'web', 'train', made, jobs, workers, ray, command)
     return {**result, 'rejected': report_rejections(out, 'web', len(jobs))}
 

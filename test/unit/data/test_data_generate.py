@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from robotracer_ros.cli import app
 from robotracer_ros.data.facts import SceneFacts
 from robotracer_ros.data.generate import (
     GenerateConfig,
     held_out_lists,
     main,
+    make_record,
     rendering_of,
     rendering_of_record,
     scene_batch,
@@ -92,6 +95,32 @@ def test_the_number_of_workers_changes_no_byte(three, tmp_path):
     assert digest(tmp_path) == digest(three[0])
 
 
+def test_the_command_asks_in_the_breadth_that_is_said(tmp_path):
+    command = ['generate', str(tmp_path), '--first-seed', '2000', '--questions', '12']
+    for scenes in ('2', '1'):  # the second time it is all there
+        scene = ['--scenes', scenes, '--shard-scenes', '1', '--breadth', 'core']
+        result = CliRunner().invoke(app, [*command, *scene], catch_exceptions=False)
+        assert result.exit_code == 0
+    assert '1 further shards of an earlier run stay' in result.output
+    found = [r for p in shards_of(tmp_path) for r in read_records(p)]
+    core, full = (
+        [s.prompt for s in make_record(2000, GenerateConfig(12, breadth=breadth)).samples]
+        for breadth in ('core', 'full')
+    )
+    assert [s.prompt for s in found[0].samples] == core != full
+    assert '--breadth core' in (tmp_path / 'README.md').read_text()
+    with pytest.raises(InvalidParameterError, match="breadth 'wide': must be one of core, full"):
+        CliRunner().invoke(app, [*command, '--breadth', 'wide'], catch_exceptions=False)
+
+
+@pytest.mark.parametrize('text', ['{', '[]', '{"parts": {}}'])
+def test_folders_of_others_are_not_written_to(tmp_path, text):
+    (tmp_path / 'dataset.json').write_text(text)
+    with pytest.raises(InvalidParameterError, match=r'dataset\.json'):
+        main(tmp_path, 1, 2000, config=SMALL)
+    assert [p.name for p in tmp_path.iterdir()] == ['dataset.json']
+
+
 @pytest.mark.slow
 def test_ray_makes_the_same_bytes(three, tmp_path):
     import ray
@@ -163,6 +192,8 @@ def test_reserved_seeds_and_bad_numbers_are_refused(tmp_path):
         main(tmp_path, 1, workers=0)
     with pytest.raises(InvalidParameterError, match="split 'test'"):
         main(tmp_path, 1, config=GenerateConfig(split='test'))
+    with pytest.raises(InvalidParameterError, match='first_seed -1'):
+        main(tmp_path, 1, -1, config=GenerateConfig(split='val'))
     assert not list(tmp_path.iterdir())
 
 

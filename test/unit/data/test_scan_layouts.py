@@ -22,13 +22,13 @@ from scan_layouts import (
     write_tar,
 )
 
+from robotracer_ros.data.files import DatasetFileError
 from robotracer_ros.data.scans import ca1m, embodiedscan, scannet
 from robotracer_ros.data.scans.ca1m import Ca1mScan
 from robotracer_ros.data.scans.embodiedscan import EmbodiedScanScan
 from robotracer_ros.data.scans.generate import find_scans, open_scan, read_labels
 from robotracer_ros.data.scans.mesh import read_vertices, upright_box
 from robotracer_ros.data.scans.scannet import ScanNetScan
-from robotracer_ros.data.video.files import DatasetFileError
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import apply, invert, look_at, rotation_about
@@ -266,7 +266,7 @@ def test_broken_sensor_streams_are_named(tmp_path):
         'version 3': (sens(scene, [picture], version=3), 'version: 3: must be 4'),
         'raw colour': (sens(scene, [picture], color=(0, 1)), 'color compression: 0'),
         'raw depth': (sens(scene, [picture], color=(2, 0)), 'depth compression: 0'),
-        'size of depth': (sens(scene, [picture], sizes=(256, 192, 64, 48)), 'frame 0 depth: has 24576 bytes'),
+        'size of depth': (sens(scene, [picture], sizes=(256, 192, 64, 48)), 'frame 0 depth: has more than 6144 bytes'),
         'size of colour': (sens(scene, [picture], sizes=(64, 48, 128, 96)), 'the header says'),
         'no shift': (sens(scene, [picture], shift=0.0), 'depth shift: 0'),
         'frames': (sens(scene, [picture], frames=2), 'frame 1: is cut off'),

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from robotracer_ros.cli import app
 from robotracer_ros.data.drafts import draft, movable
 from robotracer_ros.data.facts import ELSEWHERE, ON_TABLE, SceneFacts
+from robotracer_ros.data.files import DatasetFileError
 from robotracer_ros.data.heights import CELL
 from robotracer_ros.data.paths import carry
 from robotracer_ros.data.qa import sample_questions
@@ -28,7 +29,6 @@ from robotracer_ros.data.scans.platforms import find_platforms
 from robotracer_ros.data.scans.records import ScanConfig, facts_of, make_record
 from robotracer_ros.data.scans.segments import segment
 from robotracer_ros.data.shards import read_records
-from robotracer_ros.data.video.files import DatasetFileError
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import apply, invert, look_at

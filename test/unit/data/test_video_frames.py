@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from recordings import write_av1
 
-from robotracer_ros.data.video.files import DatasetFileError
+from robotracer_ros.data.files import DatasetFileError
 from robotracer_ros.data.video.frames import (
     Av1Video,
     Excerpt,
@@ -122,5 +122,5 @@ def test_missing_files_and_frames(tmp_path: Path) -> None:
         open_video(tmp_path / 'nowhere.mp4')
     with pytest.raises(DatasetFileError, match=r'frame 9.*there are 9'):
         open_video(AV1).read(9)
-    with pytest.raises(DatasetFileError, match=r'camera\[1\]: is no picture'):
+    with pytest.raises(DatasetFileError, match=r'camera\[1\]: cannot be read as an image'):
         Pictures([b'', b'abc'], Path('x.parquet'), 'camera').read(1)

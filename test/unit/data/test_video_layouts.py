@@ -26,12 +26,13 @@ from recordings import (
 from typer.testing import CliRunner
 
 from robotracer_ros.cli import app
+from robotracer_ros.data.files import DatasetFileError
 from robotracer_ros.data.options import with_options
 from robotracer_ros.data.video.agibot import AgibotReader
 from robotracer_ros.data.video.droid import DroidReader
 from robotracer_ros.data.video.episode import Episode
-from robotracer_ros.data.video.files import DatasetFileError
-from robotracer_ros.data.video.lerobot import LeRobotKeys, LeRobotReader
+from robotracer_ros.data.video.lerobot import LeRobotReader
+from robotracer_ros.data.video.lerobot_keys import LeRobotKeys
 from robotracer_ros.errors import InvalidParameterError, NoIntrinsicsError
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.transforms import look_at, make_transform, rotation_about
@@ -213,6 +214,19 @@ def test_lerobot_needs_to_be_told(tmp_path: Path) -> None:
         with_options(LeRobotKeys(), {'arms': [{'gripper_open': 'wide'}]})
 
 
+def test_lerobot_as_the_hub_downloads_it(tmp_path: Path) -> None:
+    """Every file is a link to a folder of blobs beside."""
+    options = write_lerobot(tmp_path / 'written', [recording()], True)
+    for i, path in enumerate(sorted(p for p in (tmp_path / 'written').rglob('*') if p.is_file())):
+        blob = tmp_path / 'blobs' / str(i)
+        link = tmp_path / 'snapshots' / path.relative_to(tmp_path / 'written')
+        blob.parent.mkdir(exist_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(blob)
+        link.symlink_to(blob)
+    same(LeRobotReader(tmp_path / 'snapshots', with_options(LeRobotKeys(), options)).read('0'), recording())
+
+
 def test_lerobot_video_that_is_too_short(tmp_path: Path) -> None:
     """The second episode would reach beyond the file."""
     reader = lerobot(tmp_path, video=True)
@@ -234,6 +248,14 @@ def test_the_command(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert '1 left out: no closing' in result.output or '1 left out: alignment' in result.output
     assert (tmp_path / 'out' / 'rejections' / 'train-video-000000.jsonl').exists()
+    for more, problem in (
+        (['--layout', 'rlds'], r"layout 'rlds': must be one of lerobot, droid, agibot"),
+        (['--layout', 'droid', '--limit', '0'], 'limit 0: must be at least 1'),
+        (['--layout', 'agibot'], r'observations.*no episodes'),
+        (['--layout', 'lerobot'], r'info\.json.*cannot be read'),
+    ):
+        with pytest.raises(InvalidParameterError, match=problem):
+            CliRunner().invoke(app, [*command, *more], catch_exceptions=False)
 
 
 def open_droid(root: Path) -> Episode:

@@ -19,7 +19,7 @@ from robotracer_ros.data.rejection import Rejected
 from robotracer_ros.data.shards import read_records, shards_of
 from robotracer_ros.data.sweep import Sweep
 from robotracer_ros.data.web.config import ModelNames, WebConfig
-from robotracer_ros.data.web.generate import main, make_record
+from robotracer_ros.data.web.generate import main, make_record, read_picture
 from robotracer_ros.data.web.instances import Instance, box_iou, instances_of, largest_piece
 from robotracer_ros.data.web.names import name, noun_of
 from robotracer_ros.data.web.perception import DepthEstimate, Detection, Perception, Rgb
@@ -304,11 +304,27 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
         assert a.read_bytes() == b.read_bytes()
     lists = (tmp_path / 'out' / 'rejections').glob('*.jsonl')
     assert any('broken.jpg' in json.loads(x)['from'] for p in lists for x in p.read_text().splitlines())
+    with pytest.raises(InvalidParameterError, match="nowhere' is no folder"):
+        main(tmp_path / 'nowhere', tmp_path / 'out', load_truth)
+    with pytest.raises(InvalidParameterError, match='limit 0: must be at least 1'):
+        main(tmp_path, tmp_path / 'out', load_truth, limit=0)
     with pytest.raises(InvalidParameterError, match='holds no picture'):
         main(tmp_path / 'out' / 'rejections', tmp_path / 'x', load_truth)
     (tmp_path / 'bad.yaml').write_text('models: {detectr: x}')
     with pytest.raises(InvalidParameterError, match=r"'models\.detectr' is unknown"):
         main(folder, tmp_path / 'x', load_truth, tmp_path / 'bad.yaml')
+
+
+def test_pictures_are_turned_as_their_cameras_were(tmp_path: Path) -> None:
+    """The note beside the pixels says which side is up."""
+    pixels = np.zeros((30, 50, 3), np.uint8)
+    pixels[:, 40:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise: what is right in the file is the bottom
+    Image.fromarray(pixels).save(tmp_path / 'a.png', exif=exif)
+    read = read_picture(tmp_path / 'a.png', 100)
+    assert isinstance(read, np.ndarray) and read.shape == (50, 30, 3)
+    assert read[40:].min() == 255 and read[:40].max() == 0
 
 
 def test_models_that_answer_on_another_grid() -> None:
