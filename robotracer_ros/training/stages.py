@@ -117,7 +117,8 @@ def run_stage(config: LargeConfig, stage: Stage, source: Path) -> Path:
     trained = sum(p.numel() for p in chosen.parameters() if p.requires_grad)
     _say(
         f"stage '{stage.name}' of {config.name}: {trained:,} weights trained, {len(data)} conversations, "
-        f'{args.world_size} x {stage.batch} x {args.gradient_accumulation_steps} per step, '
+        f'{args.world_size} x {stage.batch} x {args.gradient_accumulation_steps} per step '
+        f'({trainer.accelerator.distributed_type.value}), '
         + (f'goes on from {checkpoint}' if checkpoint else f'starts from {source}')
     )
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))

@@ -129,8 +129,12 @@ class RoboTracerTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the error of the decoded scale to the figures of training."""
-        if 'loss' in logs and float(self._seen):
-            logs['scale_error'] = float(self._off / self._seen)
+        if 'loss' in logs:
+            sums = torch.stack([self._off, self._seen])
+            if self.args.world_size > 1:
+                sums = self.accelerator.gather(sums[None]).sum(0)
+            if sums[1]:
+                logs['scale_error'] = float(sums[0] / sums[1])
             self._off, self._seen = torch.zeros_like(self._off), torch.zeros_like(self._seen)
         super().log(logs, start_time)
 

@@ -23,6 +23,7 @@ from tiny_models import assembled
 from robotracer_ros.data.generate import GenerateConfig
 from robotracer_ros.data.generate import main as generate
 from robotracer_ros.errors import CheckpointError, InvalidParameterError
+from robotracer_ros.resources import resource
 from robotracer_ros.tracer.local import find_checkpoint
 from robotracer_ros.tracer.model.decode import greedy
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
@@ -272,14 +273,17 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def launched(config: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
+def launched(
+    config: Path, *launcher: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *launcher, '-m', 'robotracer_ros.training', str(config)],
-        capture_output=True, text=True, timeout=900, check=False,
+        capture_output=True, text=True, timeout=900, check=False, env=os.environ | (environment or {}),
     )  # fmt: skip
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_two_processes_learn_what_one_does(tmp_path: Path, model: Path, data: Path) -> None:
     one = stage(data, batch=1, max_steps=4, rgb_share=0.5)
     start(settings(tmp_path / 'one.yaml', model, one))
@@ -291,13 +295,57 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, model: Path, data: Pa
     assert '2 x 1 x 2 per step' in done.stdout
     assert done.stdout.count("stage 'enhancement' of micro") == 1
     single, double = (tmp_path / n / 'enhancement' for n in ('one', 'two'))
-    for key in ('loss', 'grad_norm'):
-        assert log_of(double, key) == pytest.approx(log_of(single, key), rel=1e-4)
-    theirs, mine = weights(single / 'final'), weights(double / 'final')
+    _same(double, single)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_weights_in_shards_learn_what_whole_ones_do(tmp_path: Path, model: Path, data: Path) -> None:
+    """FSDP2 over two processes as ``fsdp.yaml`` says, but without GPUs; interrupted, with answers scored."""
+    from accelerate.commands import launch
+    from accelerate.utils.launch import prepare_multi_gpu_env
+
+    one = stage(data, batch=1, max_steps=4, rgb_share=0.5)
+    start(settings(tmp_path / 'one.yaml', model, one))
+    parser = launch.launch_command_parser()
+    shipped = resource('config/train/accelerate/fsdp.yaml')
+    # As on a machine with GPUs: without one the settings of FSDP would be dropped.
+    args = parser.parse_args(['--config_file', str(shipped), '-m', 'robotracer_ros.training', 'x'])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, 'is_available', lambda: True)
+        args = launch._validate_launch_command(args)[0]
+    told = prepare_multi_gpu_env(args)
+    told = {k: v for k, v in told.items() if k.startswith('FSDP_') or k == 'ACCELERATE_USE_FSDP'}
+    assert told['FSDP_VERSION'] == '2'
+    cache = {'val_cache': str(tmp_path / 'val'), 'val_scenes': 1, 'eval_scenes': 1, 'eval_tokens': 4}
+    folder = tmp_path / 'two' / 'enhancement'
+    for steps in (2, 4):
+        config = settings(tmp_path / 'two.yaml', model, one | {'max_steps': steps}, eval_steps=4, **cache)
+        done = launched(
+            config, '-m', 'torch.distributed.run', '--nproc-per-node', '2',
+            '--master-port', str(free_port()), environment=told,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert '2 x 1 x 2 per step (FSDP)' in done.stdout
+        if steps == 2:
+            (folder / 'final').rename(tmp_path / 'early')
+    assert 'goes on from' in done.stdout
+    steps_scored = [json.loads(s)['step'] for s in (folder / 'scores.jsonl').read_text().splitlines()]
+    assert steps_scored == [2, 4]
+    _same(folder, tmp_path / 'one' / 'enhancement')
+
+
+def _same(one: Path, other: Path) -> None:
+    """Compare what two runs logged and learned."""
+    for key in ('loss', 'grad_norm', 'scale_error'):
+        assert log_of(one, key) == pytest.approx(log_of(other, key), rel=1e-3)
+    theirs, mine = weights(other / 'final'), weights(one / 'final')
+    assert theirs.keys() == mine.keys()
     assert all(torch.allclose(theirs[name], mine[name], atol=2e-4) for name in theirs)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_killed_process_goes_on(tmp_path: Path, model: Path, data: Path) -> None:
     """SIGKILL between checkpoints, by the command that users start."""
     one = stage(data, max_steps=8)
@@ -313,14 +361,10 @@ def test_a_killed_process_goes_on(tmp_path: Path, model: Path, data: Path) -> No
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (folder / 'final').exists()
-    done = launched(cut, '-m', 'accelerate.commands.launch', '--config_file', os.fspath(_cpu()))
+    cpu = str(resource('config/train/accelerate/cpu.yaml'))
+    done = launched(cut, '-m', 'accelerate.commands.launch', '--config_file', cpu)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'goes on from' in done.stdout
     theirs, mine = weights(tmp_path / 'whole' / 'enhancement' / 'final'), weights(folder / 'final')
     assert all(torch.equal(theirs[name], mine[name]) for name in theirs)
 
-
-def _cpu() -> Path:
-    from robotracer_ros.resources import resource
-
-    return resource('config/train/accelerate/cpu.yaml')
