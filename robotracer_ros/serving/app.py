@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import math
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -43,7 +44,8 @@ _LOG = logging.getLogger('uvicorn.error')
 M = TypeVar('M', bound=BaseModel)
 
 #: whom a browser may mean by this machine; another name is a web page that reaches for it
-_LOCAL_NAMES = frozenset({'localhost', '127.0.0.1', '::1'})
+_LOCAL_NAMES = frozenset({'localhost', '127.0.0.1', '[::1]'})
+_HOST = re.compile(r'(\[[0-9a-f:.]+\]|[^\[\]:/@]+)(:[0-9]{1,5})?', re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,12 @@ class Service:
     def admit(self, request: Request) -> None:
         """Return when the client may ask. Raises Refusal."""
         if not self._token:
-            if request.url.hostname not in _LOCAL_NAMES:
+            # Not request.url: where the header is malformed, that tells the server's own address.
+            host = request.headers.get('host', '')
+            named = _HOST.fullmatch(host)
+            if named is None or named[1].lower() not in _LOCAL_NAMES:
                 raise Refusal(
-                    421, 'wrong_host', f"host '{request.url.hostname}': this server has no token "
+                    421, 'wrong_host', f"host '{host[:100]}': this server has no token "
                     'and answers to names of its own machine only'
                 )
             return

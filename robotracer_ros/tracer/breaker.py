@@ -39,9 +39,10 @@ class CircuitBreaker:
 
     def check(self) -> None:
         """Return when a request may be made. Raises TracerBackendError while open."""
-        if self._opened_at is None:
+        opened_at = self._opened_at
+        if opened_at is None:
             return
-        left = self._opened_at + self._pause_s - self._clock()
+        left = opened_at + self._pause_s - self._clock()
         if left > 0:
             raise TracerBackendError(
                 f'{self._who} failed {self._count} times in a row and is left alone for another '

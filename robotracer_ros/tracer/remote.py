@@ -43,6 +43,8 @@ _POLL_S = 0.02
 _CONNECT_S = 5.0
 _BACKOFF_S = 0.25
 _MAX_BACKOFF_S = 8.0
+#: a server that asks for a longer pause is not waited for, deadline or not
+_MAX_WAIT_S = 60.0
 #: worth another attempt: too early, too many, or the server's own trouble
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -205,7 +207,9 @@ class Endpoint:
         return self._request('POST', path, json.dumps(body).encode(), budget)
 
     def _request(self, method: str, path: str, body: bytes | None, budget: Budget) -> Any:
-        if self._client is None:
+        # Held here: close() may come from another thread at any moment.
+        client = self._client
+        if client is None:
             raise TracerBackendError(f'{self._who} is not loaded')
         self._breaker.check()
         attempts = 1 if self._breaker.on_trial else 1 + self._options.retries
@@ -213,11 +217,11 @@ class Endpoint:
         try:
             for attempt in range(attempts):
                 try:
-                    answer = self._run(self._attempt(method, path, body), budget)
+                    answer = self._run(self._attempt(client, method, path, body), budget)
                 except _Retry as failure:
                     why = str(failure)
                     wait_s = max(failure.wait_s, _backoff_s(attempt))
-                    if attempt + 1 == attempts or wait_s >= budget.remaining_s:
+                    if attempt + 1 == attempts or wait_s >= min(budget.remaining_s, _MAX_WAIT_S):
                         break
                     self._sleep(wait_s, budget)
                 else:
@@ -239,16 +243,17 @@ class Endpoint:
             f'{self._who} at {self._url} failed in {attempt + 1} attempt(s): {why}'
         )
 
-    async def _attempt(self, method: str, path: str, body: bytes | None) -> Any:
+    async def _attempt(
+        self, client: httpx2.AsyncClient, method: str, path: str, body: bytes | None
+    ) -> Any:
         """Make one attempt; raise _Retry or TracerBackendError when it fails."""
         import httpx2
 
-        assert self._client is not None
         limit_s = self._options.attempt_timeout_s
         try:
             async with (
                 asyncio.timeout(limit_s),
-                self._client.stream(
+                client.stream(
                     method,
                     f'{self._url}{path}',
                     content=body,
@@ -281,7 +286,12 @@ class Endpoint:
             ) from error
 
     async def _read(self, response: httpx2.Response) -> bytes:
-        """Return the body as sent. Raises TracerBackendError when it is packed or too long."""
+        """Return the body without the token, should it be there.
+
+        Raises:
+            TracerBackendError: it is packed or too long.
+        """
+        key = self._key.encode()
         packing = response.headers.get('content-encoding', 'identity')
         if packing.lower() not in ('', 'identity'):
             raise TracerBackendError(
@@ -294,7 +304,7 @@ class Endpoint:
                 raise TracerBackendError(
                     f'{self._who} at {self._url} sent more than {MAX_ANSWER_BYTES} bytes'
                 )
-        return bytes(parts)
+        return bytes(parts.replace(key, b'***') if key else parts)
 
     def _run(self, work: Coroutine[Any, Any, T], budget: Budget) -> T:
         """Run a coroutine in the loop's thread while looking at the budget."""
@@ -307,7 +317,11 @@ class Endpoint:
         except BaseException:
             work.close()
             raise
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError as error:  # closed since
+            work.close()
+            raise TracerCancelledError(f'{self._who} was closed') from error
         try:
             while True:
                 try:

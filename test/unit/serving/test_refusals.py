@@ -407,6 +407,23 @@ def test_a_web_page_under_another_name_is_not_answered(url: str) -> None:
         assert (answer.status_code, answer.json()['error']['code']) == (421, 'wrong_host')
 
 
+@pytest.mark.parametrize('host', [
+    'evil.example:', 'localhost:x', 'localhost.evil.example', '[::1', '[::1]x', 'evil@localhost', '127.0.0.1 x', '',
+])
+def test_a_host_that_is_none_is_not_taken_for_this_machine(url: str, host: str) -> None:
+    """Frameworks put the server's own address in the place of what they cannot read."""
+    host_and_port = url.removeprefix('http://').split(':')
+    with socket.create_connection((host_and_port[0], int(host_and_port[1]))) as s:
+        s.sendall(b'GET /v1/models HTTP/1.1\r\nHost: ' + host.encode()
+                  + b'\r\nConnection: close\r\n\r\n')
+        assert s.makefile('rb').readline().split()[1] == b'421'
+
+
+@pytest.mark.parametrize('host', ['localhost', 'LOCALHOST:80', '127.0.0.1:25554', '[::1]', '[::1]:25554'])
+def test_names_of_this_machine_are_answered(url: str, host: str) -> None:
+    assert WEB.get(f'{url}/v1/models', headers={'Host': host}).status_code == 200
+
+
 def test_unknown_routes_answer_in_the_same_form(url: str) -> None:
     for method, route, status in (('GET', '/query', 405), ('GET', '/docs', 404), ('PUT', '/x', 404),
                                   ('GET', '/openapi.json', 404), ('GET', '/../etc/passwd', 404)):

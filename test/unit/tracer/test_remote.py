@@ -271,6 +271,37 @@ def test_retry_after_is_obeyed_only_inside_the_deadline(make: Any, fake: Fake) -
     assert len(fake.posts) == 1
 
 
+def test_a_long_pause_is_not_waited_for_without_a_deadline(make: Any, fake: Fake) -> None:
+    with pytest.raises(TracerBackendError, match=r'1 attempt.*HTTP 429'):
+        make(say({}, 429, Retry_After='90000')).predict(view(), TASK)
+    assert len(fake.posts) == 1
+
+
+@pytest.mark.parametrize('echo', [f'no trace but {KEY}', [{'type': 'text', 'text': KEY}]])
+def test_a_key_in_an_answer_goes_no_further(make: Any, echo: Any) -> None:
+    """An endpoint that repeats what it was sent must not bring the key into logs."""
+    with pytest.raises(TraceParseError) as caught:
+        make(completion(echo)).predict(view(), TASK)
+    assert KEY not in f'{caught.value} {caught.value.details}'
+    assert '***' in f'{caught.value} {caught.value.details}'
+
+
+def test_closing_between_the_look_and_the_request(make: Any, fake: Fake) -> None:
+    """Another thread may close at any moment; the caller is told so, and nothing else."""
+    tracer = make(GOOD)
+    endpoint = tracer._endpoint
+    look = endpoint._check
+
+    def close_after(budget: Budget) -> None:
+        look(budget)
+        endpoint.close()
+
+    endpoint._check = close_after
+    with pytest.raises(TracerCancelledError, match='closed'):
+        tracer.predict(view(), TASK)
+    assert not fake.posts
+
+
 def test_the_deadline_ends_an_answer_that_never_ends(make: Any, fake: Fake) -> None:
     tracer = make(stall)
     with pytest.raises(TracerTimeoutError, match='openai at http'):
