@@ -86,7 +86,7 @@ EXTRAS = {
     'export': EXPORT,
     # robotracer serve: the tracer behind HTTP.
     'serve': SERVE,
-    # PEFT adapters and TRL trainers on the model; robotracer's own training needs none of it
+    # PEFT adapters (lora of a large model) and TRL trainers; other training needs none of it
     'train': TRAIN,
     'wheels': WHEELS,
 }

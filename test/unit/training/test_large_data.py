@@ -28,6 +28,7 @@ from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.resources import resource
 from robotracer_ros.tracer.model.images import GEOMETRY_KEY
 from robotracer_ros.tracer.model.processor import RoboTracerProcessor
+from robotracer_ros.training.__main__ import main as launch_main
 from robotracer_ros.training.collate import IGNORED, Collator
 from robotracer_ros.training.conversations import Conversation, ConversationSet, EpochSampler
 from robotracer_ros.training.large_config import (
@@ -300,6 +301,9 @@ def test_one_command_chooses_the_trainer(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / 'run.yaml').write_text(text)
         with pytest.raises(InvalidParameterError, match=message):
             start(tmp_path / 'run.yaml')
+    for arguments, message in (([], 'usage'), (['x=1'], 'usage'), (['x', 'stage'], "'stage': must be KEY=VALUE")):
+        with pytest.raises(InvalidParameterError, match=message):
+            launch_main(arguments)
     with pytest.raises(InvalidParameterError, match='does not exist'):
         start(tmp_path / 'missing.yaml')
     with pytest.raises(InvalidParameterError, match=r"stage 'alignment': .* has no stages"):

@@ -285,14 +285,15 @@ def launched(
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_two_processes_learn_what_one_does(tmp_path: Path, model: Path, data: Path) -> None:
+    """And read their pictures in processes of their own."""
     one = stage(data, batch=1, max_steps=4, rgb_share=0.5)
     start(settings(tmp_path / 'one.yaml', model, one))
     done = launched(
-        settings(tmp_path / 'two.yaml', model, one),
+        settings(tmp_path / 'two.yaml', model, one, workers=1),
         '-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', str(free_port()),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert '2 x 1 x 2 per step' in done.stdout
+    assert '2 x 1 x 2 per step (MULTI_CPU)' in done.stdout
     assert done.stdout.count("stage 'enhancement' of micro") == 1
     single, double = (tmp_path / n / 'enhancement' for n in ('one', 'two'))
     _same(double, single)
