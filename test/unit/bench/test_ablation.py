@@ -18,9 +18,10 @@ from robotracer_ros.data.qa import sample_questions
 from robotracer_ros.data.score import Judge
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.tracer.model.decode import greedy, question_ids
+from robotracer_ros.tracer.model.encoders import unpack
 from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.reader import number_waves
-from robotracer_ros.tracer.model.support import SupportFrame
+from robotracer_ros.tracer.model.support import support_frame
 from robotracer_ros.tracer.model.tokenizer import NumberTokens, build_tokenizer
 from robotracer_ros.training.config import Phase, SftConfig
 from robotracer_ros.training.metric_text import encode_metric, in_metres, in_picture
@@ -114,13 +115,12 @@ def test_points_behind_the_camera_miss(cache: SceneCache) -> None:
 def test_metric_readers_write_metres(cache: SceneCache) -> None:
     camera = cache.scene(0).camera
     uvd = np.array([[300.0, 700.0, 1.25], [900.0, 100.0, 2.5]])
-    x0, y0 = (0 - camera.cx) / camera.fx, (0 - camera.cy) / camera.fy
-    lens = torch.tensor([x0, y0, camera.width / camera.fx, camera.height / camera.fy])
-    frame = SupportFrame(lens[None, None], torch.eye(3)[None, None], torch.ones(1, 1, dtype=torch.bool))
+    image = cache.rendering(0)
+    frame = support_frame(unpack(pack_image(image.rgb, image.depth, camera)[None])[1]).expanded()
     place = torch.tensor(uvd / (1000, 1000, 1))[None].float()
     told = metric_readings(place, frame)[0]
     xyz = np.abs(camera.lift(uvd))
-    np.testing.assert_allclose(told[:, :2], xyz[:, :2] % 1, atol=1e-4)
+    np.testing.assert_allclose(told[:, :2], xyz[:, :2] % 1, atol=1e-3)
     np.testing.assert_allclose(told[:, 2], xyz[:, 2] % 1, atol=1e-5)
     unknown = frame._replace(known=torch.zeros(1, 1, dtype=torch.bool))
     np.testing.assert_allclose(metric_readings(place, unknown)[0, :, :2], uvd[:, :2] / 1000, atol=1e-6)
