@@ -30,8 +30,8 @@ DEPTH_RANGE = 4.0
 #: 12 cm are as much as the number 12 of 1000
 READINGS = PLACE + 3
 LENGTH_RANGE = 10.0
-#: what a step writes: its place, the length that was said, and the sensor's depth there in two parts
-_STEP_READINGS = PLACE + 1 + 2
+#: gaps between a step's depth and the sensor's are told apart up to this, metres
+_GAP = 0.1
 _COMPARE = 128
 _SHUT = 3.0
 
@@ -116,7 +116,7 @@ class StepReader(nn.Module):
 
     The step is a learned one plus a learned direction times the length that the text has said last
     (:mod:`robotracer_ros.tracer.model.lengths`), which can be written again, too. What lies on a surface
-    is as far away as the sensor says there, which is read beside the depth of the step.
+    is as far away as the sensor says where the step leads; whether it does is learned.
     """
 
     def __init__(self, width: int) -> None:
@@ -131,13 +131,14 @@ class StepReader(nn.Module):
         self.along = nn.Sequential(
             nn.Linear(width + READINGS, width), nn.GELU(), nn.Linear(width, 3)
         )
-        self.gate = nn.Linear(width, _STEP_READINGS)
-        self.amplitude = nn.Parameter(torch.ones(_STEP_READINGS, self.pairs))
+        self.touch = nn.Linear(width + 2, 1)
+        self.gate = nn.Linear(width, PLACE + 1)
+        self.amplitude = nn.Parameter(torch.ones(PLACE + 1, self.pairs))
 
     def forward(
         self, hidden: Tensor, anchor: Tensor, frame: SupportFrame, said: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Add the codes of the place, of the length that was said and of the sensor's depth there.
+        """Add the codes of the place and of the length that was said.
 
         Args:
             hidden: (..., T, D) states.
@@ -159,10 +160,17 @@ class StepReader(nn.Module):
             stepped = frame.step(thing, metres)
         plain = torch.cat([thing[..., :2] + in_picture, thing[..., 2:]], -1)
         place = torch.where(frame.known[..., None], stepped, plain)
-        with torch.no_grad():
-            sensed = readings(torch.cat([place[..., :2], frame.sensed(place)[..., None]], -1))[..., 2:]
-        values = torch.cat([readings(place), said / LENGTH_RANGE, sensed], -1)
+        place = torch.cat([place[..., :2], self._touching(hidden, place, frame)], -1)
+        values = torch.cat([readings(place), said / LENGTH_RANGE], -1)
         return _written(hidden, _gated(self, hidden, values)), place
+
+    def _touching(self, hidden: Tensor, place: Tensor, frame: SupportFrame) -> Tensor:
+        """Return the depth (..., T, 1) of places (..., T, 3): the sensor's where they lie on what it sees."""
+        depth = place[..., 2:]
+        gap = frame.sensed(place.detach())[..., None] - depth
+        size = (gap.detach() / _GAP).tanh().to(hidden.dtype)
+        share = self.touch(torch.cat([hidden, size, size.abs()], -1)).float().sigmoid()
+        return depth + share * gap
 
 
 class SpotView(NamedTuple):

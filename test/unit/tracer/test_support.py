@@ -107,6 +107,7 @@ def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
     reader = StepReader(width)
     with torch.no_grad():
         reader.gate.bias.fill_(60.0)
+        reader.touch.bias.fill_(-60.0)
         reader.metres[2].weight.zero_()
         reader.metres[2].bias.copy_(torch.tensor([0.2, 0.0, 0.0]))
         reader.along[2].weight.zero_()
@@ -122,15 +123,19 @@ def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
     straight = frame.step(things, torch.tensor([[[0.2, 0.0, 0.0], [0.2, 0.1, 0.0]]]))
     assert torch.allclose(place, straight, atol=1e-5)
     assert (place[0, :, 0] - torch.tensor([0.4, 0.6])).min() > 0.1
-    x, y = (place[0, :, 0] * 320).long(), (place[0, :, 1] * 240).long()
-    sensed = frame.depth[0, 0, y, x]
-    assert frame.sensed(place)[0].tolist() == pytest.approx(sensed.tolist())
-    assert sensed.min() > 1
-    there = readings(torch.stack([*place[0, :, :2].T, sensed], -1))[None, :, 2:]
-    numbers = torch.cat([readings(place), said[..., None] / LENGTH_RANGE, there], -1)
+    numbers = torch.cat([readings(place), said[..., None] / LENGTH_RANGE], -1)
     code = number_waves(numbers, width // 4).sum(-2)
     assert torch.allclose(written[..., : width // 2], code, atol=1e-4)
     assert not written[..., width // 2 :].any()
+    # What touches what the sensor sees is as far away as the sensor says.
+    with torch.no_grad():
+        reader.touch.bias.fill_(60.0)
+        touching = reader(hidden, anchor, frame, said)[1]
+        reader.touch.bias.fill_(-60.0)
+    x, y = (place[0, :, 0] * 320).long(), (place[0, :, 1] * 240).long()
+    assert touching[0, :, 2].tolist() == pytest.approx(frame.depth[0, 0, y, x].tolist(), abs=1e-5)
+    assert torch.equal(touching[..., :2], place[..., :2])
+    assert (touching[..., 2] - place[..., 2]).abs().min() > 0.01
     # Its own loss moves the step; where the thing is has another.
     anchor.requires_grad_()
     _, place = reader(hidden, anchor, frame, said)
