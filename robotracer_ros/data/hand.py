@@ -16,6 +16,7 @@ import numpy as np
 from robotracer_ros.data.facts import SceneFacts
 from robotracer_ros.data.paths import MAX_KEYPOINTS
 from robotracer_ros.data.task import Task
+from robotracer_ros.data.trace_question import rounded
 from robotracer_ros.geometry.trace import TraceKind
 
 #: how far the jaws open, and how far down they reach over a thing, metres
@@ -57,5 +58,5 @@ def end_effector_task(facts: SceneFacts, task: Task) -> Task | None:
     uvd = facts.project(path)
     if not np.all((uvd[:, :2] > _BORDER) & (uvd[:, :2] < 1000 - _BORDER)):
         return None
-    trace = np.column_stack([np.round(uvd[:, :2]), np.round(uvd[:, 2], 3)])
+    trace = rounded(uvd)
     return replace(task, kind=TraceKind.END_EFFECTOR_CENTRIC, path=path, trace=trace)

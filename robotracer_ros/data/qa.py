@@ -29,11 +29,12 @@ from robotracer_ros.data.split import (
 )
 from robotracer_ros.data.task import Task
 from robotracer_ros.data.tasks import SIMPLE_PRIMITIVES, sample_tasks
+from robotracer_ros.data.trace_question import trace_question
 from robotracer_ros.data.wording import length_in_words
 from robotracer_ros.geometry.trace import Referring, TraceKind
 from robotracer_ros.geometry.transforms import apply, make_transform
 from robotracer_ros.sim.spec import Primitive, SceneObject
-from robotracer_ros.tracer.prompts import lift_prompt, measure_prompt, refer_prompt, trace_prompt
+from robotracer_ros.tracer.prompts import measure_prompt, refer_prompt
 from robotracer_ros.tracer.text import UNITS_M, write_answer
 
 __all__ = ['TYPE_WEIGHTS', 'Mention', 'Sample', 'sample_questions']
@@ -345,13 +346,7 @@ def length_words(metres: float, rng: np.random.Generator) -> str:
 def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
     """Ask for the trace of a task: ``trace_3d``, ``trace_3d_think``, ``trace_2d`` or ``lift``."""
     think = task_type == 'trace_3d_think'
-    points = task.trace[:, :2] if task_type == 'trace_2d' else task.trace
-    if task_type == 'lift':
-        prompt = lift_prompt(task.instruction, task.trace[:, :2], kind=task.kind)
-    else:
-        prompt = trace_prompt(
-            task.instruction, kind=task.kind, dimensions=points.shape[1], reasoning=think
-        )
+    prompt, points = trace_question(task.instruction, task.trace, task_type, task.kind)
     answer = write_answer(points, task.reasoning if think else ())
     meant: list[Meaning] = []
     last = _rests_on(facts, task)

@@ -25,7 +25,6 @@ from robotracer_ros.data.task import Task
 from robotracer_ros.geometry.camera import CameraModel
 
 Source = Literal['sim', 'scan', 'video', 'web']
-SOURCES: tuple[Source, ...] = ('sim', 'scan', 'video', 'web')
 
 #: metres per step of a depth image
 DEPTH_UNIT = 1e-3
@@ -167,6 +166,14 @@ def encode_depth(depth: NDArray[np.floating], unit: float = DEPTH_UNIT) -> bytes
         steps = np.rint(np.asarray(depth, dtype=np.float64) / unit)
         valid = np.isfinite(steps) & (steps > 0) & (steps <= np.iinfo(np.uint16).max)
     return encode_png16(np.where(valid, steps, 0).astype(np.uint16))
+
+
+def metric_scale(depth: NDArray[np.floating], camera: CameraModel) -> float | None:
+    """Return s*, the mean distance (m) of the valid depth points to the camera's centre, or None without any."""
+    valid = depth > 0
+    if not valid.any():
+        return None
+    return float((depth[valid] / camera.rays()[..., 2][valid]).mean())
 
 
 def encode_png16(values: NDArray[np.uint16]) -> bytes:

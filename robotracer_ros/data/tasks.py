@@ -21,6 +21,7 @@ from robotracer_ros.data.push import draft_push, pushable
 from robotracer_ros.data.relations import Breadth
 from robotracer_ros.data.split import Split, shuffled, weighted
 from robotracer_ros.data.task import Task
+from robotracer_ros.data.trace_question import rounded
 from robotracer_ros.geometry.trace import Measuring, ReasoningStep, Referring, Scale, TraceKind
 from robotracer_ros.sim.spec import Rendering, Scene
 from robotracer_ros.tracer.text import write_length
@@ -210,7 +211,7 @@ def _attempt(
 def _written(facts: SceneFacts, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return world points (N, 3) as (u, v, d) with the digits of a trace."""
     uvd = facts.project(points)
-    return np.column_stack([np.round(uvd[:, :2]), np.round(uvd[:, 2], 3)])
+    return rounded(uvd)
 
 
 def _keypoints(facts: SceneFacts, plan: Draft) -> tuple[NDArray[np.float64] | None, str]:

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from robotracer_ros.data.mentions import Meaning, mentions_of
 from robotracer_ros.data.paths import simplify
-from robotracer_ros.data.record import Record, Sample, encode_depth, encode_rgb
+from robotracer_ros.data.record import Record, Sample, encode_depth, encode_rgb, metric_scale
 from robotracer_ros.data.rejection import Rejected
 from robotracer_ros.data.task import Task
+from robotracer_ros.data.trace_question import rounded, trace_question
 from robotracer_ros.data.video.checks import Alignment, alignment, depth_at_uv, invalid_share
 from robotracer_ros.data.video.clips import Clip, clips
 from robotracer_ros.data.video.config import VideoConfig
 from robotracer_ros.data.video.episode import ArmMotion, Episode
 from robotracer_ros.errors import ResolutionMismatchError
-from robotracer_ros.geometry.camera import UV_RANGE, CameraModel
+from robotracer_ros.geometry.camera import UV_RANGE
 from robotracer_ros.geometry.trace import MAX_DEPTH_M, ReasoningStep, Referring, Scale, TraceKind
 from robotracer_ros.geometry.transforms import apply
-from robotracer_ros.tracer.prompts import lift_prompt, trace_prompt
 from robotracer_ros.tracer.text import write_answer
 
 Array = NDArray[np.float64]
@@ -87,7 +87,7 @@ def way(
     bent = _distortion(episode, uvd)
     if bent > config.max_distortion_px:
         return Rejected('distorted', f'{bent:.1f} px: at most {config.max_distortion_px} px')
-    return Way(path, _rounded(uvd), tolerance)
+    return Way(path, rounded(uvd), tolerance)
 
 
 def _checked(result: Alignment, config: VideoConfig) -> Rejected | None:
@@ -168,14 +168,6 @@ def _record(
     )
 
 
-def metric_scale(depth: NDArray[np.float32], camera: CameraModel) -> float | None:
-    """Return s*, the mean distance (m) of the valid depth points to the camera's centre, or None without any."""
-    valid = depth > 0
-    if not valid.any():
-        return None
-    return float((depth[valid] / camera.rays()[..., 2][valid]).mean())
-
-
 def _on_surface(
     episode: Episode, clip: Clip, carried: Way, depth: NDArray[np.float32] | None, config: VideoConfig
 ) -> Way:
@@ -206,11 +198,7 @@ def _questions(
         think = task_type == 'trace_3d_think'
         if think and not steps:
             continue
-        points = found.trace[:, :2] if task_type == 'trace_2d' else found.trace
-        if task_type == 'lift':
-            prompt = lift_prompt(words, found.trace[:, :2], kind=kind)
-        else:
-            prompt = trace_prompt(words, kind=kind, dimensions=points.shape[1], reasoning=think)
+        prompt, points = trace_question(words, found.trace, task_type, kind)
         answer = write_answer(points, steps if think else ())
         task = Task(
             instruction=words,
@@ -242,7 +230,7 @@ def _steps(
     if kind == TraceKind.OBJECT_CENTRIC:
         places.append((TAKEN, found.trace[0]))
     else:
-        places.append((TAKEN, _rounded(episode.in_view(points[closing.start], clip.base))))
+        places.append((TAKEN, rounded(episode.in_view(points[closing.start], clip.base))))
     if clip.hand[1] > closing.start + 1 and closing.seen_opening:
         places.append((PUT, found.trace[-1]))
     for name, (u, v, d) in places:
@@ -263,10 +251,6 @@ def _meanings_of_steps(
 def _meanings(found: Way) -> Iterator[Meaning]:
     for world, (u, v, d) in zip(found.path, found.trace, strict=True):
         yield None, world, (float(u), float(v), float(d))
-
-
-def _rounded(uvd: Array) -> Array:
-    return np.concatenate([np.round(uvd[..., :2]), np.round(uvd[..., 2:], 3)], axis=-1)
 
 
 def _distortion(episode: Episode, uvd: Array) -> float:

@@ -28,6 +28,7 @@ from robotracer_ros.data.record import (
     encode_depth,
     encode_png16,
     encode_rgb,
+    metric_scale,
 )
 from robotracer_ros.data.rejection import (
     Rejected,
@@ -96,7 +97,7 @@ def make_record(
     samples = questions(picture, config, rng)
     if not samples:
         return None, [*rejected, Rejected('no question', 'no thing could be named for certain')]
-    valid = depth > 0
+    scale = metric_scale(depth, camera)
     record = Record(
         id=f'web-{zlib.crc32(key.encode()):08x}',
         source='web',
@@ -108,7 +109,7 @@ def make_record(
         depth=encode_depth(depth),
         masks=encode_png16(_mask_image(picture, depth.shape)),
         objects=tuple(_entry(i, camera) for i in found),
-        scale=round(float((depth[valid] / camera.rays()[..., 2][valid]).mean()), 5),
+        scale=None if scale is None else round(scale, 5),
         extra={
             'models': asdict(config.models),
             'depth': 'estimated',

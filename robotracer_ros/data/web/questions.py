@@ -15,13 +15,14 @@ from robotracer_ros.data.mentions import Meaning, mentions_of
 from robotracer_ros.data.record import Sample
 from robotracer_ros.data.split import shuffled
 from robotracer_ros.data.task import Task
+from robotracer_ros.data.trace_question import rounded, trace_question
 from robotracer_ros.data.web.config import WebConfig
 from robotracer_ros.data.web.instances import Instance
 from robotracer_ros.data.web.names import Name, name
 from robotracer_ros.data.web.plane import Plane
 from robotracer_ros.geometry.camera import UV_RANGE, CameraModel
 from robotracer_ros.geometry.trace import TraceKind
-from robotracer_ros.tracer.prompts import refer_prompt, trace_prompt
+from robotracer_ros.tracer.prompts import refer_prompt
 from robotracer_ros.tracer.text import write_answer
 
 Array = NDArray[np.float64]
@@ -266,8 +267,7 @@ def _trace_sample(
     where, _ = wording.fill(wording.WHERE[relation], {'r': names[1].text}, rng, 'train')
     sentence, _ = wording.fill(wording.PLACE, {'m': names[0].text, 'w': where}, rng, 'train')
     instruction = wording.finish(sentence, rng)
-    uvd = picture.camera.project(path)
-    uvd = np.concatenate([np.round(uvd[:, :2]), np.round(uvd[:, 2:], 3)], axis=1)
+    uvd = rounded(picture.camera.project(path))
     task = Task(
         instruction=instruction,
         primitive='M1',
@@ -283,12 +283,12 @@ def _trace_sample(
         key_steps=(),
         split='train',
     )
-    answer = write_answer(uvd[:, :2])
+    prompt, points = trace_question(instruction, uvd, 'trace_2d', task.kind)
+    answer = write_answer(points)
     meant: list[Meaning] = [
         (moved.id if k == 0 else None, world, (float(u), float(v), float(d)))
         for k, (world, (u, v, d)) in enumerate(zip(path, uvd, strict=True))
     ]
-    prompt = trace_prompt(instruction, kind=task.kind, dimensions=2, reasoning=False)
     used = tuple(n.relation for n in names if n.relation)
     return Sample(
         prompt,
