@@ -4,7 +4,7 @@
 
 Every variant gets the same seed, pictures, steps and questions' types; what differs is in its own lines of the
 configuration. Variants with the same encoders begin from one run that has learned to see (patch heads only), with a
-fresh decoder of the same initial weights.
+fresh decoder and fresh readers of the same initial weights.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from robotracer_ros.bench.figures import json_safe
 from robotracer_ros.bench.tracer_figures import figures
@@ -33,6 +31,7 @@ from robotracer_ros.data.qa import Sample, sample_questions
 from robotracer_ros.data.rates import Outcome
 from robotracer_ros.data.score import Judge
 from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.tracer.local import find_checkpoint
 from robotracer_ros.training.config import Phase, SftConfig, settings_from
 
 _FIGURES = 'figures.json'
@@ -51,7 +50,9 @@ class Ablation:
     Attributes:
         base: Settings of :class:`~robotracer_ros.training.config.SftConfig` of every variant.
         variants: Name to the settings that differ from ``base``; options of ``model`` are merged.
-        see_steps, see_images: Steps and pictures per step of the run that the encoders come from.
+        encoders: Checkpoint whose encoders, projectors and patch heads the variants begin with, as far as they have
+            them, or None: they learn to see from nothing.
+        see_steps, see_images: Steps and pictures per step of learning to see, before the first question.
         scenes: Validation scenes that the variants are asked about.
         refers: Referring questions per scene; with them comes one simple task, with reasoning (unless the variant was
             never taught any) and without.
@@ -60,6 +61,7 @@ class Ablation:
 
     base: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    encoders: str | None = None
     see_steps: int = 500
     see_images: int = 4
     scenes: int = 60
@@ -115,7 +117,7 @@ def main(
         result = {'bench': 'ablation', 'scenes': ablation.scenes, 'variants': found}
         print(json.dumps(json_safe(result), indent=1))
     else:
-        Console().print(table(found))
+        print(table(found))
     return 0
 
 
@@ -146,7 +148,7 @@ def run_variant(ablation: Ablation, name: str, out: Path) -> dict[str, Any]:
 
 def _digest(ablation: Ablation, config: SftConfig) -> str:
     values = {k: v for k, v in asdict(config).items() if k not in _PLACES}
-    asked = (ablation.see_steps, ablation.see_images, ablation.scenes, ablation.refers, ablation.seed)
+    asked = {k: v for k, v in asdict(ablation).items() if k not in ('base', 'variants')}
     return hashlib.sha256(json.dumps([values, asked], sort_keys=True).encode()).hexdigest()
 
 
@@ -154,12 +156,16 @@ def _train_and_score(ablation: Ablation, config: SftConfig, out: Path) -> dict[s
     from robotracer_ros.training.sft import Run
 
     started = time.process_time()
-    seen = json.dumps({k: getattr(config, k) for k in _SEEING}, sort_keys=True)
+    # Without a spatial encoder no geometry reaches what learns to see.
+    keys = _SEEING if config.spatial_encoder else _SEEING[:1]
+    seen = json.dumps({k: getattr(config, k) for k in keys}, sort_keys=True)
     encoders = out / f'encoders-{hashlib.sha256(seen.encode()).hexdigest()[:8]}'
     see = replace(
         config,
         output=str(encoders),
         answer_form='uvd',
+        init_from=str(find_checkpoint(ablation.encoders)) if ablation.encoders else None,
+        init_encoders_only=True,
         phases=[Phase(1_000_000_000, images=ablation.see_images)],
         max_steps=ablation.see_steps,
         decay_at=None,
@@ -244,8 +250,8 @@ def _questions(
     return found
 
 
-#: columns of the table: heading, condition, mode, rate or median, name
-COLUMNS = (
+#: rows of the table: heading, condition, mode, rate or median, name
+ROWS = (
     ('named <3cm', DEPLOYED, 'refer', 'rates', 'named <3cm'),
     ('in mask', DEPLOYED, 'refer', 'rates', 'named in mask'),
     ('others (control)', DEPLOYED, 'refer', 'rates', 'other <50 (control)'),
@@ -264,19 +270,16 @@ COLUMNS = (
 )
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return one column per variant: rates in percent with 95 % intervals, medians in metres or of the logarithm."""
-    made = Table()
-    made.add_column('')
-    for name in found:
-        made.add_column(name, justify='right')
-    for heading, condition, mode, kind, of in COLUMNS:
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a Markdown table: rates in percent with 95 % intervals, medians in metres or of the logarithm."""
+    rows = [['', *found], ['---'] * (1 + len(found))]
+    for heading, condition, mode, kind, of in ROWS:
         cells = [
             _cell(v['figures'].get(condition, {}).get(mode, {}).get(kind, {}).get(of))
             for v in found.values()
         ]
-        made.add_row(heading, *cells)
-    return made
+        rows.append([heading, *cells])
+    return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
 
 
 def _cell(entry: Mapping[str, float] | None) -> str:

@@ -226,7 +226,7 @@ class Run:
             source = source / 'model.safetensors' if source.is_dir() else source
             found = _weights(source, self.model)
             skip = (
-                ('language_model', 'lm_head', 'scale_decoder')
+                ('language_model', 'lm_head', 'scale_decoder', 'reader', 'said_lengths')
                 if self.config.init_encoders_only
                 else ()
             )
