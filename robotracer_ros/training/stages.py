@@ -288,7 +288,8 @@ def finish(trainer: RoboTracerTrainer, stage: Stage, source: Path, folder: Path)
     """Write what a stage has made, adapters beside the merged model; whole or not at all."""
     new, final = folder / 'final.new', folder / 'final'
     if trainer.is_world_process_zero():
-        shutil.rmtree(new, ignore_errors=True)
+        for left in (new, folder / 'final.once'):
+            shutil.rmtree(left, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     trainer.save_model(str(new if stage.lora is None else folder / 'adapter'))
     trainer.accelerator.wait_for_everyone()
@@ -300,6 +301,14 @@ def finish(trainer: RoboTracerTrainer, stage: Stage, source: Path, folder: Path)
             merged = PeftModel.from_pretrained(base, folder / 'adapter').merge_and_unload()
             merged.save_pretrained(new)
             processor.save_pretrained(new)
+        elif trainer.is_fsdp_enabled:
+            # Gathered from shards, a tied head is written beside the embedding: write it once.
+            processor, whole = load(new)
+            once = folder / 'final.once'
+            whole.save_pretrained(once)
+            processor.save_pretrained(once)
+            shutil.rmtree(new)
+            once.rename(new)
         for written in (new, folder / 'adapter'):
             # The Trainer's pickle of its settings; folders with pickles are not opened by others.
             (written / 'training_args.bin').unlink(missing_ok=True)

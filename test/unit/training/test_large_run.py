@@ -274,11 +274,11 @@ def free_port() -> int:
 
 
 def launched(
-    config: Path, *launcher: str, environment: dict[str, str] | None = None
+    config: Path, *launcher: str, program: str = 'robotracer_ros.training', **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *launcher, '-m', 'robotracer_ros.training', str(config)],
-        capture_output=True, text=True, timeout=900, check=False, env=os.environ | (environment or {}),
+        [sys.executable, *launcher, '-m', program, str(config)],
+        capture_output=True, text=True, timeout=900, check=False, env=os.environ | environment,
     )  # fmt: skip
 
 
@@ -324,7 +324,8 @@ def test_weights_in_shards_learn_what_whole_ones_do(tmp_path: Path, model: Path,
         config = settings(tmp_path / 'two.yaml', model, one | {'max_steps': steps}, eval_steps=4, **cache)
         done = launched(
             config, '-m', 'torch.distributed.run', '--nproc-per-node', '2',
-            '--master-port', str(free_port()), environment=told,
+            '--master-port', str(free_port()), program='fsdp_on_cpu',
+            **told, PYTHONPATH=str(Path(__file__).parent),
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         assert '2 x 1 x 2 per step (FSDP)' in done.stdout
