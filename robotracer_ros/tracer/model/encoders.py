@@ -133,15 +133,16 @@ class RoboTracerSpatialEncoder(PreTrainedModel):
 
     def forward(self, rgb: Tensor, geometry: Geometry) -> Tensor:
         """Encode RGB (B, 3, H, W) in -1..1 with what geometry is present."""
-        dtype = self.missing.dtype
-        has = geometry.present.to(dtype)
+        # Half precision would cost millimetres: only what has been derived enters in the weights' type.
+        dtype, exact = self.missing.dtype, torch.float32
+        has = geometry.present.to(exact)
         k, d, p = (has[:, i].view(-1, 1, 1, 1) for i in range(3))
         # NaN times a mask of 0 is still NaN, hence where().
-        rays = torch.where(k > 0, geometry.rays, 0.0).to(dtype)
+        rays = torch.where(k > 0, geometry.rays, 0.0).to(exact)
         valid = (geometry.depth > 0) & torch.isfinite(geometry.depth) & (d > 0)
-        depth = torch.where(valid, geometry.depth, 0.0).to(dtype)
-        pose = torch.where(has[:, 2:] > 0, geometry.pose, 0.0).to(dtype)
-        valid_f = valid.to(dtype)
+        depth = torch.where(valid, geometry.depth, 0.0).to(exact)
+        pose = torch.where(has[:, 2:] > 0, geometry.pose, 0.0).to(exact)
+        valid_f = valid.to(exact)
         count = valid_f.flatten(1).sum(1).clamp(min=1)
         mean = (depth.flatten(1).sum(1) / count).clamp(min=_MIN_DEPTH).view(-1, 1, 1, 1)
         relative = depth / mean
@@ -150,7 +151,7 @@ class RoboTracerSpatialEncoder(PreTrainedModel):
         up = up_in_camera(pose).view(-1, 3, 1, 1) * p
         planes = torch.cat(
             [
-                rgb.to(dtype),
+                rgb.to(exact),
                 rays,
                 log_depth,
                 valid_f,
@@ -162,8 +163,10 @@ class RoboTracerSpatialEncoder(PreTrainedModel):
             ],
             dim=1,
         )
-        x = self.stem(planes) + self.position(self._positions(log_depth, valid_f))
-        x = x + (self.scale(mean.view(-1, 1).log()) * has[:, 1:2])[:, None]
+        places, scale = self._positions(log_depth, valid_f), mean.view(-1, 1).log()
+        places, scale, pose, has = (t.to(dtype) for t in (places, scale, pose, has))
+        x = self.stem(planes.to(dtype)) + self.position(places)
+        x = x + (self.scale(scale) * has[:, 1:2])[:, None]
         x = x + (self.pose(pose) * has[:, 2:3])[:, None] + ((1 - has) @ self.missing)[:, None]
         for block in self.blocks:
             x = block(x)
