@@ -15,22 +15,16 @@ from dataclasses import replace
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from robotracer_ros.data.facts import SceneFacts
-from robotracer_ros.data.qa import sample_questions
-from robotracer_ros.data.split import Split
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.tracer.model.tokenizer import NumberTokens
-from robotracer_ros.training.config import Phase
-from robotracer_ros.training.dense import dense_targets
 from robotracer_ros.training.examples import (
     END,
     GOAL_AT_DISTANCE,
     Example,
     TextPair,
-    collate,
     encode,
 )
-from robotracer_ros.training.samples import ImageBatch, SampleStream, plain_questions, text_pair
+from robotracer_ros.training.samples import SampleStream
 
 _NUMBER = r'[+-]?[0-9]{1,6}\.[0-9]{1,6}'
 _METRIC = re.compile(rf'\(({_NUMBER}), ({_NUMBER}), ({_NUMBER})\)')
@@ -113,30 +107,6 @@ def encode_metric(
 class MetricStream(SampleStream):
     """The same pictures and questions with answers in metres."""
 
-    def _ask(
-        self, i: int, phase: Phase, long: bool, simple: bool, split: Split
-    ) -> ImageBatch | None:
-        rng, config = self._rng, self._config
-        scene, image = self._cache.scene(i), self._cache.rendering(i)
-        facts = SceneFacts(scene, image)
-        rng.random()  # the breadth, which is always core here
-        if long:
-            n, types, plain = config.long_questions, phase.long, 0
-        else:
-            n, types = config.short_questions, phase.short
-            plain = int(rng.binomial(n, phase.plain_share)) if phase.plain_share else 0
-        pairs = plain_questions(facts, rng, plain)
-        asked = sample_questions(facts, rng, n - len(pairs), split, types, simple and long)
-        pairs += [text_pair(s, facts) for s in asked]
-        if not pairs:
-            return None
-        dense = dense_targets(scene, image)
-        examples = [encode_metric(self._tokenizer, self._numbers, p, scene.camera) for p in pairs]
-        rows, cols = image.rgb.shape[0] // 16, image.rgb.shape[1] // 16
-        return ImageBatch(
-            self._pixels(scene, image),
-            collate(examples, dense.share, rows, cols),
-            dense,
-            float(np.log(facts.scale)),
-            tuple(p.family for p in pairs),
-        )
+    def _encode(self, pair: TextPair, camera: CameraModel) -> Example:
+        """Tokenise a pair about a picture of a camera, its answer in metres."""
+        return encode_metric(self._tokenizer, self._numbers, pair, camera)

@@ -17,6 +17,7 @@ from robotracer_ros.data.language import describe
 from robotracer_ros.data.qa import Sample, sample_questions
 from robotracer_ros.data.relations import Breadth
 from robotracer_ros.data.split import Split
+from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.geometry.trace import Referring
 from robotracer_ros.sim.spec import Rendering, Scene
 from robotracer_ros.tracer.model.images import pack_image
@@ -25,7 +26,7 @@ from robotracer_ros.tracer.prompts import refer_prompt
 from robotracer_ros.tracer.text import write_answer
 from robotracer_ros.training.config import Phase, SftConfig
 from robotracer_ros.training.dense import DenseTargets, dense_targets
-from robotracer_ros.training.examples import Batch, TextPair, collate, encode
+from robotracer_ros.training.examples import Batch, Example, TextPair, collate, encode
 from robotracer_ros.training.scene_cache import SceneCache
 
 
@@ -183,6 +184,10 @@ class SampleStream:
             scene.world_from_camera if rng.random() >= config.drop_pose else None,
         )
 
+    def _encode(self, pair: TextPair, camera: CameraModel) -> Example:
+        """Tokenise a pair about a picture of a camera."""
+        return encode(self._tokenizer, self._numbers, pair)
+
     def _ask(
         self, i: int, phase: Phase, long: bool, simple: bool, split: Split
     ) -> ImageBatch | None:
@@ -217,7 +222,7 @@ class SampleStream:
         if not pairs:
             return None
         dense = dense_targets(scene, image)
-        examples = [encode(self._tokenizer, self._numbers, p) for p in pairs]
+        examples = [self._encode(p, scene.camera) for p in pairs]
         pixels = self._pixels(scene, image)
         rows, cols = image.rgb.shape[0] // 16, image.rgb.shape[1] // 16
         return ImageBatch(
