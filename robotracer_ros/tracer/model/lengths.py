@@ -54,17 +54,15 @@ class SaidLengths(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Return for each token of texts (..., T) the length in metres said last, 0 before the first."""
         metres, ends = self._lengths(ids)
-        at = torch.where(ends, torch.arange(ids.shape[-1], device=ids.device), -1).cummax(-1).values
-        return torch.where(at >= 0, metres.gather(-1, at.clamp(min=0)), 0.0)
+        return _at(metres, ends.cummax(-1).values)
 
     def last(self, ids: Tensor) -> Tensor:
         """Return the length in metres (...) that texts (..., T) have said last, 0 without any."""
         metres, ends = self._lengths(ids)
-        at = torch.where(ends, torch.arange(ids.shape[-1], device=ids.device), -1).amax(-1, keepdim=True)
-        return torch.where(at >= 0, metres.gather(-1, at.clamp(min=0)), 0.0).squeeze(-1)
+        return _at(metres, ends.amax(-1, keepdim=True)).squeeze(-1)
 
     def _lengths(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return metres (..., T) where a length ends with this token, and whether one does."""
+        """Return metres (..., T) where a length ends with this token, and its index, -1 where none does."""
         whole, decimals, unit, point = self.table.float()
 
         def back(n: int) -> Tensor:
@@ -77,4 +75,11 @@ class SaidLengths(nn.Module):
         plain = (point[back(2)] == 0) & (before < 0) & (last >= 0)
         number = torch.where(pointed, whole[back(3)] + decimals[back(1)], last)
         number = torch.where(apart, whole[back(4)] + last / 100, number)
-        return number * unit[ids], (unit[ids] > 0) & (pointed | apart | plain)
+        ends = (unit[ids] > 0) & (pointed | apart | plain)
+        index = torch.arange(ids.shape[-1], device=ids.device)
+        return number * unit[ids], torch.where(ends, index, -1)
+
+
+def _at(metres: Tensor, index: Tensor) -> Tensor:
+    """Return the entries (..., K) of metres (..., T) at indices (..., K), 0 for -1."""
+    return torch.where(index >= 0, metres.gather(-1, index.clamp(min=0)), 0.0)

@@ -152,7 +152,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         squares = tokens.view(b, rows, k, cols, k, d).transpose(2, 3)
         return squares.reshape(b, rows * cols, k * k * d)
 
-    def places(self, visual: Tensor, pixel_values: Tensor) -> Tensor:
+    def places(self, visual: Tensor, frame: SupportFrame) -> Tensor:
         """Return what can be read of each visual token: (B, N, READINGS).
 
         u and v are the middle of the thing where the token shows one, else of its patch; d is the
@@ -166,13 +166,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         values = dense[..., -DENSE_VALUES:]
         u, v = (self.centres() + values[..., :2] * 0.1 * thing[..., None]).unbind(-1)
         told = (values[..., 2].clamp(-8, 8) / 4).exp()
-        _, geometry = unpack(pixel_values)
-        height, width = geometry.depth.shape[-2:]
-        x = (u * width).long().clamp(0, width - 1)
-        y = (v * height).long().clamp(0, height - 1)
-        sensed = geometry.depth.flatten(1).gather(1, y * width + x).to(told.dtype)
-        known = (sensed > 0) & torch.isfinite(sensed) & geometry.present[:, 1:2]
-        d = torch.where(known, sensed, told)
+        d = frame.sensed(torch.stack([u, v, told], -1)).to(told.dtype)
         lengths = TYPICAL_LENGTH * values[..., 3:].clamp(-3, 3).exp()
         return torch.cat([readings(torch.stack([u, v, d], -1)), lengths / LENGTH_RANGE], -1)
 
@@ -180,8 +174,8 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         self, visual: Tensor, pixel_values: Tensor
     ) -> tuple[PlaceView, SupportFrame, SpotView]:
         """Prepare what the readers look at, from visual tokens (B, N, D) and their picture."""
-        places = self.places(visual, pixel_values)
         frame = support_frame(unpack(pixel_values)[1]).expanded()
+        places = self.places(visual, frame)
         spots = self.spot_reader.view(visual, self.centres())
         return self.reader.view(visual, places), frame, spots
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from small_parts import SMALL
 
 from robotracer_ros.bench import ablation
 from robotracer_ros.data.facts import SceneFacts
@@ -29,20 +30,6 @@ from robotracer_ros.training.samples import text_pair
 from robotracer_ros.training.scene_cache import SceneCache
 from robotracer_ros.training.sft import Run, make_model
 from robotracer_ros.training.variants import metric_readings, model_class
-
-SMALL = {
-    'vision_config': {'hidden_size': 16, 'stem_channels': [8, 8]},
-    'spatial_config': {
-        'hidden_size': 16, 'stem_channels': [8, 8], 'num_hidden_layers': 1,
-        'num_attention_heads': 2, 'intermediate_size': 16, 'position_bands': 4,
-    },
-    'text_config': {
-        'model_type': 'qwen2', 'hidden_size': 32, 'intermediate_size': 32, 'num_hidden_layers': 2,
-        'num_attention_heads': 2, 'num_key_value_heads': 2, 'max_position_embeddings': 1024,
-        'tie_word_embeddings': True,
-    },
-    'pointer_heads': [[1, 0]],
-}  # fmt: skip
 
 
 @pytest.fixture(scope='module')

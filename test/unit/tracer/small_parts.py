@@ -23,6 +23,21 @@ from robotracer_ros.resources import resource
 
 LARGE = resource('config/model/robotracer-2b.yaml')
 
+#: options of a ``RoboTracerConfig`` that trains a step in a moment, for ``SftConfig.model``
+SMALL = {
+    'vision_config': {'hidden_size': 16, 'stem_channels': [8, 8]},
+    'spatial_config': {
+        'hidden_size': 16, 'stem_channels': [8, 8], 'num_hidden_layers': 1,
+        'num_attention_heads': 2, 'intermediate_size': 16, 'position_bands': 4,
+    },
+    'text_config': {
+        'model_type': 'qwen2', 'hidden_size': 32, 'intermediate_size': 32, 'num_hidden_layers': 2,
+        'num_attention_heads': 2, 'num_key_value_heads': 2, 'max_position_embeddings': 1024,
+        'tie_word_embeddings': True,
+    },
+    'pointer_heads': [[1, 0]],
+}
+
 
 def make_vision(folder: Path, whole: bool) -> None:
     """Save a SigLIP of random weights as it is published: whole, or the vision half."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_parts import SMALL
 from torch import nn
 
 from robotracer_ros.errors import InvalidParameterError
@@ -20,19 +21,6 @@ from robotracer_ros.training.samples import SampleStream
 from robotracer_ros.training.scene_cache import SceneCache
 from robotracer_ros.training.sft import Run
 
-SMALL = {
-    'vision_config': {'hidden_size': 16, 'stem_channels': [8, 8]},
-    'spatial_config': {
-        'hidden_size': 16, 'stem_channels': [8, 8], 'num_hidden_layers': 1,
-        'num_attention_heads': 2, 'intermediate_size': 16, 'position_bands': 4,
-    },
-    'text_config': {
-        'model_type': 'qwen2', 'hidden_size': 32, 'intermediate_size': 32, 'num_hidden_layers': 2,
-        'num_attention_heads': 2, 'num_key_value_heads': 2, 'max_position_embeddings': 1024,
-        'tie_word_embeddings': True,
-    },
-    'pointer_heads': [[1, 0]],
-}
 LESSON = Phase(
     1_000_000, short={'refer': 1.0}, long={'trace_3d_think': 1.0}, long_share=0.5, simple_share=0.5
 )
