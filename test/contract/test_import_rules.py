@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
               'viz', 'bench'},
 }
 # Modules beside the rooms that any room may use, and that use no room themselves.
-GROUND = {'errors', 'resources', 'robot_description', 'modes'}
+GROUND = {'errors', 'resources', 'robot_description', 'g1_description', 'modes'}
 # Modules beside the rooms that tie them together; nothing imports these.
 TOP = {'cli', 'doctor', 'trace_files', '__main__', 'bootstrap'}
 
