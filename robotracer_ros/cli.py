@@ -426,6 +426,58 @@ def bench_tracer(
     )
 
 
+@bench.command('tracespatial')
+def bench_tracespatial(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help='Folder of the data set; without it only what needs no pictures.'),
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None, typer.Option(help='File of answers (.jsonl, .jsonl.gz); repeatable.')
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help='Name of the model that wrote the answers; by default the file name.')
+    ] = '',
+    family: Annotated[
+        str, typer.Option(help="How it writes: 'robotracer' or 'general'; by default its name tells.")
+    ] = '',
+    task: Annotated[str, typer.Option(help="'2D' or '3D'; by default the file tells.")] = '',
+    strict_official: Annotated[
+        bool, typer.Option('--strict-official', help='Only the official rules, with their quirks.')
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option('--partial', help='Score a file that does not answer all samples.')
+    ] = False,
+    threshold: Annotated[float, typer.Option(help='Start and end are right within, metres.')] = 0.20,
+    collision_ratio: Annotated[
+        float, typer.Option(help='Share of the object in occupied voxels that is no collision yet.')
+    ] = 0.20,
+    unseen: Annotated[
+        str, typer.Option(help="Space behind what is seen: 'free' or 'occupied' (mended rules).")
+    ] = 'free',
+    json: JSON_OPTION = False,
+    out: Annotated[Path | None, typer.Option(help='Write one JSON line per answer.')] = None,
+) -> None:
+    """TraceSpatial-Bench: traces by the official rules and by mended ones; doc/evaluation.md."""
+    from robotracer_ros.bench.tracespatial.command import main as run_bench
+    from robotracer_ros.bench.tracespatial.scoring import Rules
+
+    raise typer.Exit(
+        run_bench(
+            folder,
+            predictions or (),
+            model=model,
+            family=family,
+            dimensions=task,
+            strict=strict_official,
+            partial=partial,
+            rules=Rules(threshold, collision_ratio, unseen),  # type: ignore[arg-type]
+            json_output=json,
+            out=out,
+        )
+    )
+
+
 @bench.command('ablation')
 def bench_ablation(
     config: Annotated[Path, typer.Option(help='What is compared.')] = Path(

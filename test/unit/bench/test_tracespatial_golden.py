@@ -1,0 +1,113 @@
+# Copyright 2026 robotracer_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The released answers give the published figures, and NumPy the surface, voxels and cloud that Open3D gives."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from robotracer_ros.bench.tracespatial.cloud import object_cloud
+from robotracer_ros.bench.tracespatial.command import evaluate, main
+from robotracer_ros.bench.tracespatial.occupancy import occupancy, surface_points
+from robotracer_ros.bench.tracespatial.samples import load_answers
+
+FOLDER = Path(__file__).parents[2] / 'data' / 'tracespatial'
+#: re-computed with the official functions
+GOLDEN = {
+    '2D': {
+        'rates': {'end in box': 0.43},
+        'means': {'DFD': 0.2228, 'HD': 0.2148, 'RMSE': 0.1608, 'MAE': 0.0945},
+    },
+    '3D': {
+        'rates': {'end <0.20 m': 0.57, 'start <0.20 m of the true start': 0.64},
+        'means': {
+            'DFD': 0.4736,
+            'HD': 0.4595,
+            'RMSE': 0.3576,
+            'MAE': 0.1700,
+            'end distance (m)': 0.2242,
+        },
+    },
+}
+
+
+def file_of(dimensions: str) -> Path:
+    return FOLDER / f'RoboTracer_Intrinsics_Depth_{dimensions}.jsonl.gz'
+
+
+@pytest.mark.parametrize('dimensions', ['2D', '3D'])
+def test_released_answers_give_the_published_figures_to_four_decimals(dimensions):
+    result, lines = evaluate(load_answers(file_of(dimensions)), None)
+    assert (result['dimensions'], result['family']) == (dimensions, 'robotracer')
+    for mode in ('official', 'mended'):  # the answers are clean, so that both agree on what needs no pictures
+        found = result['figures'][mode]
+        for name, value in GOLDEN[dimensions]['rates'].items():
+            assert found['rates'][name]['rate'] == pytest.approx(value, abs=1e-9)
+            assert found['rates'][name]['n'] == 100
+        for name, value in GOLDEN[dimensions]['means'].items():
+            assert round(found['means'][name]['mean'], 4) == value, name
+            assert found['means'][name]['n'] == 100
+    assert len(lines) == 100
+
+
+def test_figures_do_not_depend_on_the_name_of_the_file_or_the_order_of_its_lines(tmp_path):
+    for dimensions, golden in GOLDEN.items():
+        lines = gzip.decompress(file_of(dimensions).read_bytes()).splitlines(keepends=True)
+        other = tmp_path / f'answers{dimensions[0]}.jsonl'
+        other.write_bytes(b''.join(reversed(lines)))
+        found = evaluate(load_answers(other), None, strict=True)[0]
+        assert found['dimensions'] == dimensions
+        means = found['figures']['official']['means']
+        assert {k: round(means[k]['mean'], 4) for k in golden['means']} == golden['means']
+        assert 'mended' not in found['figures']
+
+
+def test_worse_answers_give_worse_figures(tmp_path):
+    """Guard against figures that do not look at the answers: those of other samples are far off."""
+    lines = [json.loads(x) for x in gzip.decompress(file_of('3D').read_bytes()).splitlines()]
+    answers = [x['model_prediction'] for x in lines]
+    for line, answer in zip(lines, answers[1:] + answers[:1], strict=True):
+        line['model_prediction'] = answer
+    other = tmp_path / 'RoboTracer_3D.jsonl'
+    other.write_text('\n'.join(json.dumps(x) for x in lines))
+    found = evaluate(load_answers(other), None)[0]['figures']['official']
+    assert found['means']['DFD']['mean'] > 1.5 * GOLDEN['3D']['means']['DFD']
+    assert found['rates']['end <0.20 m']['rate'] < 0.2
+
+
+def test_the_command_prints_both_sets_of_rules_and_writes_one_line_per_answer(tmp_path, capsys):
+    out = tmp_path / 'scores' / 'lines.jsonl'
+    assert main(None, [file_of('2D'), file_of('3D')], out=out) == 0
+    text = capsys.readouterr().out
+    assert 'official code' in text and 'mended rules' in text
+    assert '43.0 [33.7, 52.8]' in text and '0.4736' in text
+    lines = [json.loads(x) for x in out.read_text().splitlines()]
+    assert len(lines) == 200 and set(lines[0]) == {'file', 'id', 'official', 'mended'}
+    assert main(None, [file_of('2D')], json_output=True, strict=True) == 0
+    figures = json.loads(capsys.readouterr().out)['files'][0]['figures']
+    assert list(figures) == ['official']
+
+
+def test_surface_voxels_and_cloud_are_those_of_open3d():
+    with np.load(FOLDER / 'open3d.npz') as golden:
+        depth, mask, k = golden['depth'], golden['mask'], golden['intrinsics']
+        metres = depth.astype(np.float32) * np.float32(1e-3)
+        seen = np.where(mask == 255, np.float32(0), metres)
+        surface = surface_points(seen, k)
+        assert len(surface) == int(golden['surface_count']) == 18650
+        assert cKDTree(surface).query(golden['surface'])[0].max() < 2e-6
+        around = occupancy(seen, k)
+        assert around is not None
+        np.testing.assert_allclose(around.origin, golden['origin'], atol=1e-6)
+        theirs = np.zeros_like(around.voxels)
+        theirs[tuple(golden['voxels'].T)] = True
+        # A surface point on the edge of two voxels may fall on either side in the last bit.
+        assert (around.voxels != theirs).sum() <= 10
+        cloud = object_cloud(metres, mask, k)
+        np.testing.assert_allclose(cloud[np.lexsort(cloud.T)], golden['cloud'], atol=1e-9)
