@@ -78,6 +78,8 @@ EXTRAS = {
     # recorded manipulation in HDF5: DROID and AgiBot World
     'video': ['pyarrow', 'h5py'],
     'ray': ['pyarrow', 'ray[data]'],
+    # whole-body control of the G1: its quadratic programs; proxsuite is the second solver
+    'g1': ['daqp', 'proxsuite'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
     'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'h5py', 'pyarrow'],
     'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'types-PyYAML',

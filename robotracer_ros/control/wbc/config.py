@@ -21,8 +21,9 @@ from robotracer_ros.resources import resource
 
 Vector = NDArray[np.float64]
 
-#: a joint must be able to slow down this much faster than the barriers ask for
-HEADROOM = 1.2
+#: a joint must be able to slow down this much faster than the barriers ask for; the rest is for the
+#: curvature of what the feet allow
+HEADROOM = 1.5
 SOLVERS = ('daqp', 'proxqp')
 #: joints whose sign changes from left to right
 _MIRRORED = ('roll', 'yaw')
@@ -49,7 +50,7 @@ class WbcParameters:
     max_hand_turn: float = 2.0
     barrier_gain: float = 8.0
     balance_gain: float = 3.0
-    contact_gain: float = 5.0
+    contact_gain: float = 20.0
     self_margin_m: float = 0.015
     scene_margin_m: float = 0.015
     balance_margin_m: float = 0.020

@@ -155,7 +155,7 @@ class HumanoidModel:
             raise InvalidParameterError(f"the robot has no joint '{joint}'", joint=joint)
         return int(self.model.joints[self.model.getJointId(joint)].idx_q)
 
-    def standing(self, posture: Sequence[float] | Mapping[str, float]) -> Matrix:
+    def standing(self, posture: Matrix | Sequence[float] | Mapping[str, float]) -> Matrix:
         """Return q (nq,) of a posture with the pelvis upright and both soles on the ground.
 
         The world's origin is then on the ground between the soles, x forward.
