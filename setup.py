@@ -162,7 +162,7 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
     package_data={
-        PACKAGE: ['tracer/model/words.txt', 'tracer/checkpoints/*/*'],
+        PACKAGE: ['tracer/model/words.txt', 'tracer/checkpoints/*/*', 'bench/tracespatial/*.json.gz'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),

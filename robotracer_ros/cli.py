@@ -436,8 +436,24 @@ def bench_tracespatial(
         list[Path] | None, typer.Option(help='File of answers (.jsonl, .jsonl.gz); repeatable.')
     ] = None,
     model: Annotated[
-        str, typer.Option(help='Name of the model that wrote the answers; by default the file name.')
+        str,
+        typer.Option(
+            help='Who wrote the answers. Without --predictions who is asked: checkpoint, oracle, straight, lift, '
+            'robotracer_server, openai; several with commas.'
+        ),
     ] = '',
+    inputs: Annotated[
+        str, typer.Option(help="What the model is given, e.g. 'RGB,RGB+I,RGB+I+D,RGB+I+D+noise'.")
+    ] = 'RGB+I+D',
+    settings: Annotated[
+        list[str] | None, typer.Option('--set', help='KEY=VALUE, option of the tracer; repeatable.')
+    ] = None,
+    answers: Annotated[
+        Path, typer.Option(help='Folder for the answers of asked models; gone on with.')
+    ] = Path('runs/tracespatial'),
+    samples: Annotated[
+        int | None, typer.Option(help='Ask about the first so many samples only.')
+    ] = None,
     family: Annotated[
         str, typer.Option(help="How it writes: 'robotracer' or 'general'; by default its name tells.")
     ] = '',
@@ -460,6 +476,7 @@ def bench_tracespatial(
 ) -> None:
     """TraceSpatial-Bench: traces by the official rules and by mended ones; doc/evaluation.md."""
     from robotracer_ros.bench.tracespatial.command import main as run_bench
+    from robotracer_ros.bench.tracespatial.command import parse_options
     from robotracer_ros.bench.tracespatial.scoring import Rules
 
     raise typer.Exit(
@@ -474,8 +491,23 @@ def bench_tracespatial(
             rules=Rules(threshold, collision_ratio, unseen),  # type: ignore[arg-type]
             json_output=json,
             out=out,
+            inputs=[i.strip() for i in inputs.split(',') if i.strip()],
+            options=parse_options(settings or []),
+            answers_folder=answers,
+            samples=samples,
         )
     )
+
+
+@bench.command('tracespatial-sim')
+def bench_tracespatial_sim(
+    out: Annotated[Path, typer.Argument(help='Folder for the data set.')],
+    samples: Annotated[int | None, typer.Option(help='Only the first so many of 300.')] = None,
+) -> None:
+    """Render TraceSpatial-Sim from its seeds and check every picture; doc/evaluation.md."""
+    from robotracer_ros.bench.tracespatial.command import build_sim
+
+    raise typer.Exit(build_sim(out, samples))
 
 
 @bench.command('ablation')

@@ -48,8 +48,8 @@ def swept_ratio(
 ) -> float:
     """Return the largest share of the cloud that meets something anywhere along the way.
 
-    What the object meets where it stands is what it rests on, and does not count. While the point of the way lies in
-    the destination box the object has arrived, and may touch what it is put on or into.
+    What the object meets where it stands is what it rests on, and does not count. While the point of the way or a part
+    of the object is in the destination box it has arrived, and may touch what it is put on or into.
 
     Args:
         around: What stands around, None when nothing is seen.
@@ -60,9 +60,6 @@ def swept_ratio(
     """
     length = float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
     way = densified(points, max(STEP_M, length / _MAX_POSES))
-    if box is not None:
-        way = way[box.distances(way) > 0]
-    free = None
     if around is not None:
         free = around.voxels.copy()
         rest = around.indices(cloud)
@@ -77,6 +74,10 @@ def swept_ratio(
             met |= around.at(around.indices(poses))
         if hidden is not None:
             met |= hidden.holds(poses)
+        if box is not None:
+            there = box.distances(poses.reshape(-1, 3)).reshape(met.shape) == 0
+            arrived = there.any(axis=1) | (box.distances(way[start : start + _CHUNK]) == 0)
+            met[arrived] = False
         worst = max(worst, float(met.mean(axis=1).max()))
     return worst
 

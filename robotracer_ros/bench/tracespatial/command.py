@@ -1,18 +1,21 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``robotracer bench tracespatial``: score recorded answers."""
+"""``robotracer bench tracespatial``: ask models, score answers."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress
 
 from robotracer_ros.bench.figures import json_safe
+from robotracer_ros.bench.tracespatial.ask import BASELINES, REMOTE, Asker, ask, asker
 from robotracer_ros.bench.tracespatial.parsing import (
     FAMILIES,
     Family,
@@ -20,10 +23,11 @@ from robotracer_ros.bench.tracespatial.parsing import (
     family_of,
     official_points,
 )
-from robotracer_ros.bench.tracespatial.report import figures, per_sample, remarks, tell
+from robotracer_ros.bench.tracespatial.report import compare, figures, per_sample, remarks, tell
 from robotracer_ros.bench.tracespatial.samples import Answers, Dataset, load_answers, load_dataset
 from robotracer_ros.bench.tracespatial.scoring import Dimensions, Rules, score
 from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.tracer.local import find_checkpoint
 
 
 def main(
@@ -38,13 +42,18 @@ def main(
     rules: Rules | None = None,
     json_output: bool = False,
     out: Path | None = None,
+    inputs: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    answers_folder: Path = Path('runs/tracespatial'),
+    samples: int | None = None,
 ) -> int:
     """Score files of answers, print the figures, return 0.
 
     Args:
         folder: The data set; None scores what needs no pictures, with the truth that the files hold.
-        predictions: Files of answers.
-        model: Name of the model that wrote them, by which its family is known; the file's name when empty.
+        predictions: Files of answers. Without one, ``model`` is asked.
+        model: Name of the model that wrote them, by which its family is known; the file's name when empty. To be asked:
+            one or more (with commas) of :mod:`robotracer_ros.bench.tracespatial.ask`.
         family: One of ``FAMILIES``, by name and content when empty.
         dimensions: ``2D`` or ``3D``, by name and content when empty.
         strict: Only the official rules.
@@ -52,6 +61,10 @@ def main(
         rules: Thresholds.
         json_output: Print one JSON document.
         out: Write one JSON line per answer.
+        inputs: What the models are given, of ``INPUTS``; everything but noise when empty.
+        options: Of the tracer that is asked.
+        answers_folder: Where the answers of asked models are kept, and gone on with.
+        samples: Ask about the first so many only.
 
     Raises:
         InvalidParameterError: an argument is out of range, or a file does not tell what it holds.
@@ -62,15 +75,29 @@ def main(
         raise InvalidParameterError(f"family '{family}': must be one of {', '.join(FAMILIES)}")
     if dimensions not in ('', '2D', '3D'):
         raise InvalidParameterError(f"task '{dimensions}': must be 2D or 3D")
-    if not predictions:
-        raise InvalidParameterError('no answers to score: give --predictions FILE')
     dataset = load_dataset(folder) if folder is not None else None
-    results, lines = [], []
+    if not predictions:
+        if not model or dataset is None:
+            raise InvalidParameterError(
+                'no answers to score: give --predictions FILE, or --model NAME and the folder of the data set'
+            )
+        if samples is not None and samples < 1:
+            raise InvalidParameterError(f'samples {samples}: must be at least 1')
+        dataset = Dataset(dataset.folder, dataset.samples[:samples])
+        models = [m.strip() for m in model.split(',') if m.strip()]
+        dimensions = dimensions or '3D'
+        predictions = ask_all(
+            dataset, models, list(inputs) or ['RGB+I+D'], dimensions, options or {}, answers_folder
+        )
+        model, family = '', family or 'robotracer'
+        partial = samples is not None
+    results: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for path in predictions:
         answers = load_answers(path, dataset, partial)
-        result, samples = evaluate(answers, dataset, model, family, dimensions, strict, rules)
+        result, said = evaluate(answers, dataset, model, family, dimensions, strict, rules)
         results.append(result)
-        lines += samples
+        lines += said
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         text = ''.join(json.dumps(json_safe(line)) + '\n' for line in lines)
@@ -80,7 +107,95 @@ def main(
     else:
         for result in results:
             tell(result, Console())
+        if len(results) > 2:
+            compare(results, Console())
     return 0
+
+
+def ask_all(
+    dataset: Dataset,
+    models: Sequence[str],
+    inputs: Sequence[str],
+    dimensions: str,
+    options: Mapping[str, Any],
+    folder: Path,
+) -> list[Path]:
+    """Ask models with every set of inputs (baselines once); return the files of answers."""
+    files = []
+    for model in models:
+        baseline = model in BASELINES
+        for given in inputs[:1] if baseline else inputs:
+            stem = Path(model).name if baseline else f'{Path(model).name}_{given}'
+            path = folder / f'{stem}_{dimensions}.jsonl'
+            answers = asker(model, given, dimensions, {} if baseline else options)
+            asked: dict[str, Any] = {'model': model, 'task': dimensions}
+            if not baseline:
+                asked |= {'inputs': given, 'options': dict(options)}
+                if model not in REMOTE:
+                    asked['weights'] = weights_digest(model)
+            failed = _with_progress(stem, dataset, path, answers, asked)
+            if failed:
+                Console(stderr=True).print(f'{path}: {failed} answers ended with an error, see there')
+            files.append(path)
+    return files
+
+
+def _with_progress(
+    title: str, dataset: Dataset, path: Path, answers: Asker, asked: Mapping[str, Any]
+) -> int:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(title, total=len(dataset.samples))
+        return ask(dataset, path, answers, asked, lambda: progress.advance(bar))
+
+
+def weights_digest(checkpoint: str) -> str:
+    """Return the beginning of the SHA-256 of a checkpoint's weights."""
+    digest = hashlib.sha256()
+    for file in sorted(find_checkpoint(checkpoint).glob('*.safetensors')):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def build_sim(out: Path, samples: int | None = None) -> int:
+    """Write TraceSpatial-Sim, or its first samples, to a folder; return 0.
+
+    Raises:
+        InvalidParameterError: ``samples`` is out of range, or a picture shows something else than the frozen one.
+    """
+    from robotracer_ros.bench.tracespatial import sim
+
+    frozen = sim.index()
+    if samples is not None and not 1 <= samples <= len(frozen):
+        raise InvalidParameterError(f'samples {samples}: must be in 1..{len(frozen)}')
+    chosen = frozen[:samples]
+    other = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task('samples', total=len(chosen))
+        for number, same in sim.build(out, chosen):
+            other += [] if same else [number]
+            progress.advance(bar)
+    print(f'{out}: {len(chosen)} samples, {len(chosen) - len(other)} the same to the last pixel')
+    if other:
+        print(f'single pixels differ, as other processors may round them: {other}')
+    return 0
+
+
+def parse_options(settings: Sequence[str]) -> dict[str, Any]:
+    """Return options of KEY=VALUE texts; values that are JSON (numbers, true, false) are taken as such.
+
+    Raises:
+        InvalidParameterError: a text has no '='.
+    """
+    options: dict[str, Any] = {}
+    for text in settings:
+        key, mark, value = text.partition('=')
+        if not mark or not key:
+            raise InvalidParameterError(f"--set '{text}': must be KEY=VALUE")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
 
 
 def check_rules(rules: Rules) -> Rules:

@@ -71,6 +71,39 @@ def tell(result: dict[str, Any], console: Console) -> None:
         console.print(f'  {line}', highlight=False)
 
 
+def compare(results: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print one table with a row per file of answers: the rates of 3D files, or of 2D files."""
+    for dimensions in ('2D', '3D'):
+        chosen = [r for r in results if r['dimensions'] == dimensions]
+        if not chosen:
+            continue
+        names = _sorted(list({k: 0 for r in chosen for k in _judged(r)}))
+        table = Table(title=f'{dimensions}, rates in %: {" / ".join(TITLES[m] for m in chosen[0]["figures"])}')
+        table.add_column('')
+        for name in names:
+            table.add_column(name, justify='right')
+        for result in chosen:
+            rates = [result['figures'][m]['rates'] for m in result['figures']]
+            cells = [
+                ' / '.join(_short(r.get(name)) for r in rates) for name in names
+            ]
+            table.add_row(result['name'], *cells)
+        console.print(table)
+
+
+def _judged(result: dict[str, Any]) -> list[str]:
+    """Return the rates of the benchmark's own table: those that both sets of rules know."""
+    rates = [set(f['rates']) for f in result['figures'].values()]
+    return [n for n in set.intersection(*rates) if not n.endswith('of 3D')]
+
+
+def _short(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return '-'
+    low, high = 100 * figure['low'], 100 * figure['high']
+    return f'{100 * figure["rate"]:.0f} [{low:.0f}, {high:.0f}]'
+
+
 def remarks(rules: Rules, with_pictures: bool, strict: bool) -> list[str]:
     """Return what a reader of the table has to know."""
     said = ['Rates in %, 95 % Wilson intervals in brackets.']

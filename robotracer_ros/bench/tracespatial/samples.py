@@ -37,8 +37,8 @@ from robotracer_ros.data.image_files import BROKEN, decode_depth, decode_image
 DATASET = 'trajectory_dataset.json'
 PICTURES = 'raw_data'
 DESTINATION = 'destination|direction'
-#: image sizes of the official data (width, height); a sample's follows from its principal point
-GRIDS = ((512, 384), (384, 512), (640, 480))
+#: image sizes of the official data and of TraceSpatial-Sim (width, height); a sample's follows from its principal point
+GRIDS = ((512, 384), (384, 512), (640, 480), (320, 240))
 #: how far a principal point may lie from the middle of its image, share of width and height
 _OFF_CENTRE = 0.1
 _ORTHONORMAL = 1e-3
@@ -112,7 +112,7 @@ class Sample:
         return np.stack([x, y, points[:, 2]], axis=1)
 
     def inferred_size(self, path: Path) -> tuple[int, int]:
-        """Return the official image size (width, height) that fits the principal point.
+        """Return the known image size (width, height) that fits the principal point.
 
         Raises:
             DatasetFileError: none of ``GRIDS`` does.
@@ -124,7 +124,7 @@ class Sample:
             raise DatasetFileError(
                 path,
                 f'sample {self.id}.gt_depth_intrinsics',
-                f'principal point ({cx:.1f}, {cy:.1f}) is not in the middle of any official image size '
+                f'principal point ({cx:.1f}, {cy:.1f}) is not in the middle of any known image size '
                 f'({", ".join(f"{w}x{h}" for w, h in GRIDS)}): name the folder of the data set',
             )
         return GRIDS[best]
