@@ -616,6 +616,36 @@ def bench_latency(
     )
 
 
+@bench.command('wbc')
+def bench_wbc(
+    seconds: Annotated[float, typer.Option(min=1, help='Simulated time of the mixed run.')] = 60.0,
+    seed: Annotated[int, typer.Option(help='Of the traces.')] = 0,
+    pink_seconds: Annotated[
+        float, typer.Option(help='How much of it pink repeats, where it is installed.')
+    ] = 10.0,
+    json: JSON_OPTION = False,
+) -> None:
+    """Whole-body control of the G1: tick time, tracking and violations. Exit status 1 on a violation."""
+    from robotracer_ros.bench.wbc import main as run_bench
+
+    raise typer.Exit(
+        run_bench(seconds, seed=seed, pink_seconds=pink_seconds, json_output=json)
+    )
+
+
+@bench.command('wbc-physics')
+def bench_wbc_physics(
+    traces: Annotated[int, typer.Option(min=1, help='How many traces, each with and without push.')] = 50,
+    seed: Annotated[int, typer.Option(help='Of traces, pushes and noise.')] = 0,
+    force: Annotated[float, typer.Option(help='Of the push at the torso, newtons for 0.2 s.')] = 20.0,
+    json: JSON_OPTION = False,
+) -> None:
+    """The G1 follows traces in MuJoCo and is pushed: falls, hand error. Exit status 1 on a fall."""
+    from robotracer_ros.bench.wbc_physics import main as run_bench
+
+    raise typer.Exit(run_bench(traces, seed=seed, force_n=force, json_output=json))
+
+
 @bench.command('transport')
 def bench_transport(
     seconds: Annotated[float, typer.Option(help='Length of the run.')] = 20.0,
