@@ -499,6 +499,28 @@ def bench_tracespatial(
     )
 
 
+@bench.command('points')
+def bench_points(
+    layout: Annotated[
+        str, typer.Argument(help="'refspatial', 'where2place', 'sharerobot' or 'vabench'.")
+    ],
+    path: Annotated[Path, typer.Argument(help='Folder or file of the benchmark.')],
+    predictions: Annotated[Path, typer.Option(help='File of answers (.jsonl).')],
+    unit: Annotated[
+        str,
+        typer.Option(help="Of the answers: 'thousand', 'fraction', 'pixels', 'yx_thousand', 'percent'."),
+    ] = 'thousand',
+    json: JSON_OPTION = False,
+    out: Annotated[Path | None, typer.Option(help='Write one JSON line per question.')] = None,
+) -> None:
+    """Points in masks and traces in the picture, by public benchmarks; doc/evaluation.md."""
+    from robotracer_ros.bench.points.command import main as run_bench
+
+    raise typer.Exit(
+        run_bench(layout, path, predictions, unit=unit, json_output=json, out=out)
+    )
+
+
 @bench.command('tracespatial-sim')
 def bench_tracespatial_sim(
     out: Annotated[Path, typer.Argument(help='Folder for the data set.')],
