@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from robotracer_ros.bench.tracespatial.cloud import object_cloud
 from robotracer_ros.bench.tracespatial.command import evaluate, main
 from robotracer_ros.bench.tracespatial.occupancy import occupancy, surface_points
-from robotracer_ros.bench.tracespatial.samples import load_answers
+from robotracer_ros.bench.tracespatial.samples import load_answers, load_dataset
 
 FOLDER = Path(__file__).parents[2] / 'data' / 'tracespatial'
 #: re-computed with the official functions
@@ -111,3 +111,59 @@ def test_surface_voxels_and_cloud_are_those_of_open3d():
         assert (around.voxels != theirs).sum() <= 10
         cloud = object_cloud(metres, mask, k)
         np.testing.assert_allclose(cloud[np.lexsort(cloud.T)], golden['cloud'], atol=1e-9)
+
+
+#: answers about the four samples of the smoke subset: one without points, one past its object, one through something
+ANSWERS = {
+    'noisy': {
+        0: 'I cannot.',
+        3: '[(766, 489, 0.885), (830, 352, 1.194), (803, 453, 0.954), (824, 511, 1.143)]',
+        6: '[(566, 652, 0.854), (558, 563, 0.841), (406, 378, 0.951), (331, 333, 0.935), (232, 390, 0.977), '
+        '(116, 415, 0.901), (168, 351, 1.276), (217, 431, 1.212)]',
+        16: '[(838, 416, 1.037), (895, 297, 1.037), (833, 266, 1.093), (542, 267, 0.923), (182, 362, 0.933), '
+        '(219, 476, 1.017)]',
+    },
+    'straight': {
+        0: '[(203.1, 504.2, 1.026), (440.7, 527.5, 1.111)]',
+        3: '[(818.8, 441.7, 1.078), (827.5, 527.6, 1.092)]',
+        6: '[(546.9, 666.7, 0.948), (212.8, 436.6, 1.233)]',
+        16: '[(846.9, 395.8, 1.106), (194.4, 471.2, 1.094)]',
+    },
+}
+#: what the released program (Open3D 0.19.0) printed about them
+PRINTED = {
+    ('noisy', '2D'): {
+        'DFD': 0.2513960947593053, 'HD': 0.25139609018800285, 'RMSE': 0.1942366206397613,
+        'MAE': 0.13171012264986834, 'start in mask': 0.5, 'end in box': 0.75,
+    },
+    ('noisy', '3D'): {
+        'DFD, of 3D': 0.046330767373243965, 'HD, of 3D': 0.045727048951638684,
+        'RMSE, of 3D': 0.04248507569233576, 'MAE, of 3D': 0.02509244034687678,
+        'start in mask, of 3D': 0.6667, 'end in box, of 3D': 1.0, 'DFD': 0.13887837529182434,
+        'HD': 0.12496657020488038, 'RMSE': 0.08832262704769771, 'MAE': 0.03982652723789215,
+        'start distance (m)': 0.1295, 'end distance (m)': 0.0193, 'no collision': 0.6667,
+        'start <0.20 m': 0.6667, 'end <0.20 m': 1.0, 'overall': 0.25,
+    },
+    ('straight', '3D'): {
+        'DFD, of 3D': 0.14224083721637726, 'RMSE, of 3D': 0.1232810216024518, 'DFD': 0.15878982283174992,
+        'HD': 0.1587898174539, 'RMSE': 0.12015471048653126, 'MAE': 0.05835057655349374,
+        'start distance (m)': 0.0, 'end distance (m)': 0.0, 'no collision': 0.5, 'start <0.20 m': 1.0,
+        'end <0.20 m': 1.0, 'overall': 0.5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(('kind', 'dimensions'), list(PRINTED))
+def test_with_pictures_too_the_figures_are_those_of_the_released_program(tmp_path, kind, dimensions):
+    dataset = load_dataset(FOLDER.parent / 'tracespatial_sim')
+    texts = dict(ANSWERS[kind])
+    if dimensions == '2D':  # a repeated first point: quirk 4
+        texts[3] = texts[3].replace('[', '[(766, 489, 0.885), ', 1)
+    path = tmp_path / f'RoboTracer_{dimensions}.jsonl'
+    lines = [{'question_id': k, 'model_prediction': v} for k, v in texts.items()]
+    path.write_text('\n'.join(json.dumps(x) for x in lines))
+    result, _ = evaluate(load_answers(path, dataset), dataset, strict=True)
+    found = result['figures']['official']
+    for name, printed in PRINTED[kind, dimensions].items():
+        value = found['rates'][name]['rate'] if name in found['rates'] else found['means'][name]['mean']
+        assert value == pytest.approx(printed, abs=6e-5), name
