@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from robotracer_ros.bench.figures import json_safe
 from robotracer_ros.control.wbc.check import MotionCheck, collision_geometry
 from robotracer_ros.control.wbc.config import HumanoidConfig
-from robotracer_ros.control.wbc.constraints import SceneBox
 from robotracer_ros.control.wbc.controller import WholeBodyController
 from robotracer_ros.control.wbc.follow import FollowOptions, Hand, TraceFollower
+from robotracer_ros.control.wbc.separation import SceneBox
 from robotracer_ros.errors import MissingPackageError, PlanningError
 from robotracer_ros.g1_description import HAND_FRAMES, SIDES, SOLE_FRAMES
 

@@ -29,11 +29,11 @@ def segment_to_segment(p1: Matrix, q1: Matrix, p2: Matrix, q2: Matrix) -> tuple[
     c, f = _dot(d1, r), _dot(d2, r)
     a_safe, e_safe = np.maximum(a, _POINT), np.maximum(e, _POINT)
     denominator = a * e - b * b
-    s = np.clip((b * f - c * e) / np.maximum(denominator, _PARALLEL), 0.0, 1.0)
+    s = _unit((b * f - c * e) / np.maximum(denominator, _PARALLEL))
     # Parallel axes have many nearest points; the start of the first one is as good as any.
     s = np.where(denominator < _PARALLEL, 0.0, s)
-    t = np.clip((b * s + f) / e_safe, 0.0, 1.0)
-    s = np.clip((b * t - c) / a_safe, 0.0, 1.0)
+    t = _unit((b * s + f) / e_safe)
+    s = _unit((b * t - c) / a_safe)
     return p1 + s[:, None] * d1, p2 + t[:, None] * d2
 
 
@@ -64,11 +64,12 @@ def segment_to_box(p: Matrix, q: Matrix, half: Matrix) -> Matrix:
     safe = np.where(np.abs(d) < 1e-12, 1e-12, d)
     knots = np.empty((len(p), 8))
     knots[:, 0], knots[:, 7] = 0.0, 1.0
-    np.clip((-half - p) / safe, 0.0, 1.0, out=knots[:, 1:4])
-    np.clip((half - p) / safe, 0.0, 1.0, out=knots[:, 4:7])
+    knots[:, 1:4] = _unit((-half - p) / safe)
+    knots[:, 4:7] = _unit((half - p) / safe)
     knots.sort(axis=1)
     points = p[:, None] + knots[:, :, None] * d[:, None]
-    outside = points - np.clip(points, -half[:, None], half[:, None])
+    sides = half[:, None]
+    outside = points - np.minimum(np.maximum(points, -sides), sides)
     slope = (outside * d[:, None]).sum(axis=2)
     # The first knot with a slope >= 0 ends the piece that holds the zero.
     after = np.argmax(slope >= 0.0, axis=1)
@@ -77,7 +78,7 @@ def segment_to_box(p: Matrix, q: Matrix, half: Matrix) -> Matrix:
     rows = np.arange(len(p))
     low, high = slope[rows, before], slope[rows, after]
     rise = high - low
-    share = np.where(rise > 1e-15, np.clip(-low / np.maximum(rise, 1e-15), 0.0, 1.0), 1.0)
+    share = np.where(rise > 1e-15, _unit(-low / np.maximum(rise, 1e-15)), 1.0)
     t = knots[rows, before] + share * (knots[rows, after] - knots[rows, before])
     return p + t[:, None] * d
 
@@ -87,7 +88,7 @@ def point_to_box(x: Matrix, half: Matrix) -> tuple[Matrix, Matrix]:
 
     Inside the nearest face counts.
     """
-    out = x - np.clip(x, -half, half)
+    out = x - np.minimum(np.maximum(x, -half), half)
     distance = np.sqrt(_dot(out, out))
     normal = out / np.maximum(distance, _TOUCHING)[:, None]
     inside = np.flatnonzero(distance < _TOUCHING)
@@ -122,6 +123,11 @@ def capsule_to_box(
     distance, normal = point_to_box(x, np.concatenate([half, half, half]))
     distance -= np.concatenate([radius, radius, radius])
     return distance, normal, x
+
+
+def _unit(a: Matrix) -> Matrix:
+    """Cut to 0..1; np.clip takes twice as long on small arrays."""
+    return np.minimum(np.maximum(a, 0.0), 1.0)
 
 
 def _dot(a: Matrix, b: Matrix) -> Matrix:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
 from robotracer_ros.control.wbc.config import HumanoidConfig
-from robotracer_ros.control.wbc.constraints import GRAVITY, STANDING_LINKS, SceneBox
+from robotracer_ros.control.wbc.constraints import GRAVITY
+from robotracer_ros.control.wbc.separation import STANDING_LINKS, SceneBox
 from robotracer_ros.errors import LimitsViolatedError
 from robotracer_ros.g1_description import JOINTS, SOLE_FRAMES, Capsule, load_parts, load_urdf
 

@@ -17,16 +17,11 @@ import pinocchio as pin
 from numpy.typing import ArrayLike, NDArray
 
 from robotracer_ros.control.wbc.config import HumanoidConfig
-from robotracer_ros.control.wbc.constraints import (
-    Balance,
-    JointBounds,
-    PlantedFeet,
-    SceneBox,
-    Separation,
-)
+from robotracer_ros.control.wbc.constraints import Balance, JointBounds, PlantedFeet
 from robotracer_ros.control.wbc.failures import BalanceError, JointLimitError
 from robotracer_ros.control.wbc.model import HumanoidModel
 from robotracer_ros.control.wbc.qp import ACTIVE, Solution, make_solver
+from robotracer_ros.control.wbc.separation import SceneBox, Separation
 from robotracer_ros.control.wbc.tasks import (
     AxisTask,
     ComTask,

@@ -134,7 +134,7 @@ class TraceFollower:
             controller.track(other, 'keep')
             self._other = other, places[other] - places[self.side]
         self._s, self._speed = 0.0, 0.0
-        self._waited_s, self._rested_s = 0.0, 0.0
+        self._waited_s, self._waited_at, self._rested_s = 0.0, 0.0, 0.0
         #: index of the trace point that is headed for, and whether that is the first one, from afar
         self.waypoint, self.approaching = 0, bool(o.approach)
         self.wanted = places[self.side]
@@ -176,10 +176,13 @@ class TraceFollower:
         self._advance(error, dt)
         if error > o.tolerance_m:
             self._waited_s += dt
+            if self._s > self._waited_at + o.tolerance_m:
+                # Slow joints are no reason to give up while the hand gets on.
+                self._waited_s, self._waited_at = 0.0, self._s
             if self._waited_s > o.patience_s:
                 self._give_up(error)
         else:
-            self._waited_s = 0.0
+            self._waited_s, self._waited_at = 0.0, self._s
             if self._s >= self.path.length:
                 self._rested_s += dt
         return tick

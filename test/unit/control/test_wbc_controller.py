@@ -13,11 +13,11 @@ import pytest
 
 from robotracer_ros.control.wbc.check import MotionCheck
 from robotracer_ros.control.wbc.config import HumanoidConfig
-from robotracer_ros.control.wbc.constraints import SceneBox
 from robotracer_ros.control.wbc.controller import WholeBodyController
 from robotracer_ros.control.wbc.failures import BalanceError, JointLimitError
 from robotracer_ros.control.wbc.follow import FollowOptions, TraceFollower, follow
 from robotracer_ros.control.wbc.path import hand_path
+from robotracer_ros.control.wbc.separation import SceneBox
 from robotracer_ros.errors import (
     CancelledError,
     InvalidParameterError,
@@ -156,6 +156,19 @@ def test_what_hands_do_with_their_orientation(controller, home, policy):
         # a can in the grip stands upright
         assert tilt < 0.05
     harmless(controller, q)
+
+
+def test_slow_joints_are_waited_for(config, home):
+    """The target waits for a hand that is slower than the trace, and gives up only when it stops."""
+    slow = WholeBodyController(replace(config, velocity=0.02 * config.velocity))
+    trace = [[0.30, -0.25, 0.75], [0.32, -0.20, 0.80]]
+    q, problem, follower = run(slow, home, trace, hand='right')
+    assert problem is None
+    fast = follower.path.length / follower.options.max_speed
+    assert slow.period * len(q) > 2 * fast + 1
+    slow.model.update(slow.q)
+    assert slow.hand('right').translation == pytest.approx(trace[-1], abs=0.005)
+    harmless(slow, q)
 
 
 def test_solvers_agree(controller, config, home):

@@ -18,12 +18,11 @@ from robotracer_ros.control.wbc.constraints import (
     Balance,
     JointBounds,
     PlantedFeet,
-    SceneBox,
-    Separation,
     support_polygon,
 )
 from robotracer_ros.control.wbc.model import HumanoidModel
 from robotracer_ros.control.wbc.qp import make_solver
+from robotracer_ros.control.wbc.separation import SceneBox, Separation
 from robotracer_ros.control.wbc.tasks import (
     AxisTask,
     ComTask,
