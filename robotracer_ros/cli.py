@@ -499,6 +499,32 @@ def bench_tracespatial(
     )
 
 
+@bench.command('report')
+def bench_report(
+    folder: Annotated[
+        Path | None, typer.Argument(help='Folder of the data set; without it no pictures.')
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None, typer.Option(help='File of answers (.jsonl, .jsonl.gz); repeatable.')
+    ] = None,
+    out: Annotated[Path, typer.Option(help='Folder for report.html and report.md.')] = Path('out/report'),
+    worst: Annotated[int, typer.Option(help='Samples in the gallery of each file.')] = 24,
+    partial: Annotated[
+        bool, typer.Option('--partial', help='Report on a file that does not answer all samples.')
+    ] = False,
+    threshold: Annotated[float, typer.Option(help='Start and end are right within, metres.')] = 0.20,
+) -> None:
+    """One page about answers to TraceSpatial-Bench: tables, plots and pictures, worst first."""
+    from robotracer_ros.bench.tracespatial.pages import main as run_report
+    from robotracer_ros.bench.tracespatial.scoring import Rules
+
+    raise typer.Exit(
+        run_report(
+            folder, predictions or (), out, worst=worst, partial=partial, rules=Rules(threshold)
+        )
+    )
+
+
 @bench.command('points')
 def bench_points(
     layout: Annotated[
