@@ -54,6 +54,23 @@ class FollowOptions:
     patience_s: float = 1.0
     settle_s: float = 0.4
 
+    #: lower and upper limit of each number
+    RANGES = {  # noqa: RUF012  (a constant, not a field: it has no annotation)
+        'max_speed': (0.01, 1.0),
+        'max_acceleration': (0.05, 5.0),
+        'corner_m': (0.0, 0.15),
+        'tolerance_m': (0.001, 0.05),
+        'patience_s': (0.05, 30.0),
+        'settle_s': (0.0, 10.0),
+    }
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self.RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InvalidParameterError(f"follow option '{name}' is {value!r}: must be in "
+                                            f'{low:g}..{high:g}', parameter=name, value=value)
+
 
 @dataclass(frozen=True)
 class WholeBodyMotion:

@@ -80,20 +80,24 @@ def test_contact_points_move_as_their_jacobian_says(torques, home):
     assert (model.contact_points() - before).ravel() / 1e-6 == pytest.approx(rate, abs=1e-4)
 
 
-def test_a_trace_in_physics(rig):
-    trace = np.array([[0.30, -0.20, 0.90], [0.36, -0.05, 0.95]])
-    seen = rig.follow(trace, 'right')
-    assert not seen.fallen
-    assert seen.given_up == ''
-    assert seen.touched == ()
-    assert seen.error_rms_m < 0.010
-    assert seen.saturated < 0.01
+TRACE = np.array([[0.30, -0.20, 0.90], [0.34, -0.12, 0.94]])
 
 
-def test_a_push_moves_it_and_does_not_fell_it(rig):
-    trace = np.array([[0.30, 0.20, 0.90], [0.30, 0.20, 1.0]])
-    calm = rig.follow(trace, 'left')
-    pushed = rig.follow(trace, 'left', push=Push(np.array([-20.0, 10.0, 0.0]), 0.8))
+@pytest.fixture(scope='module')
+def calm(rig):
+    return rig.follow(TRACE, 'right')
+
+
+def test_a_trace_in_physics(calm):
+    assert not calm.fallen
+    assert calm.given_up == ''
+    assert calm.touched == ()
+    assert calm.error_rms_m < 0.010
+    assert calm.saturated < 0.01
+
+
+def test_a_push_moves_it_and_does_not_fell_it(rig, calm):
+    pushed = rig.follow(TRACE, 'right', push=Push(np.array([-20.0, 10.0, 0.0]), 0.8))
     assert not pushed.fallen
     assert pushed.touched == ()
     assert pushed.error_max_m > calm.error_max_m + 0.001
@@ -101,8 +105,7 @@ def test_a_push_moves_it_and_does_not_fell_it(rig):
 
 def test_a_push_that_is_too_hard_fells_it(rig):
     """Falls are noticed, or none of the above shows anything."""
-    seen = rig.follow(np.array([[0.30, 0.20, 0.90], [0.30, 0.20, 1.0]]), 'left',
-                      push=Push(np.array([-400.0, 0.0, 0.0]), 0.4, 0.4))
+    seen = rig.follow(TRACE, 'right', push=Push(np.array([-400.0, 0, 0]), 0.4, 0.4))
     assert seen.fallen
 
 

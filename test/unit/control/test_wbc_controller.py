@@ -39,6 +39,12 @@ def box(name, centre, half):
 
 
 pytest.importorskip('daqp', reason='pip install robotracer_ros[g1]')
+
+def quick(*names, of):
+    """All cases, those not named marked slow."""
+    return [pytest.param(n, marks=[] if n in names else [pytest.mark.slow]) for n in of]
+
+
 TABLE = box('table', (0.66, 0.0, 0.68), (0.3, 0.6, 0.02))
 
 
@@ -137,7 +143,7 @@ def test_both_hands_carry_one_thing(controller, home):
     harmless(controller, q)
 
 
-@pytest.mark.parametrize('policy', ['keep', 'level', 'free'])
+@pytest.mark.parametrize('policy', quick('level', of=('keep', 'level', 'free')))
 def test_what_hands_do_with_their_orientation(controller, home, policy):
     trace = [[0.35, -0.25, 0.85], [0.35, 0.05, 1.0]]
     controller.reset(home)
@@ -201,7 +207,7 @@ IMPOSSIBLE = {
 }
 
 
-@pytest.mark.parametrize('name', IMPOSSIBLE)
+@pytest.mark.parametrize('name', quick('one metre out of reach', 'through a table', of=IMPOSSIBLE))
 def test_what_is_impossible_ends_with_its_reason_and_without_harm(controller, home, name):
     trace, boxes, reasons = IMPOSSIBLE[name]
     q, problem, _ = run(controller, home, trace, boxes, hand='right')
@@ -222,12 +228,12 @@ HOSTILE = {
     'through the head': [[0.3, -0.2, 0.95], [0.0, 0.0, 1.2], [0.3, 0.2, 0.9]],
     'behind the back': [[0.3, -0.3, 0.8], [-0.6, 0.1, 0.9]],
     'through the legs': [[0.3, -0.2, 0.9], [0.0, -0.12, 0.45]],
-    'jumping': [[0.3, -0.2, 0.9], [0.3, 0.5, 1.2], [0.35, -0.4, 0.8], [-0.3, 0.0, 1.0]],
+    'jumping': [[0.3, -0.2, 0.9], [0.3, 0.4, 1.2], [0.35, -0.3, 0.8]],
     'on the ground': [[0.3, -0.2, 0.9], [0.4, -0.2, 0.02]],
 }
 
 
-@pytest.mark.parametrize('name', HOSTILE)
+@pytest.mark.parametrize('name', quick('through the torso', 'behind the back', 'jumping', of=HOSTILE))
 def test_hostile_traces_do_no_harm(controller, home, name):
     q, problem, follower = run(controller, home, HOSTILE[name], hand='right')
     figures = harmless(controller, q)
@@ -342,6 +348,8 @@ def test_wrong_options_and_cancelling(controller, home):
         TraceFollower(controller, [[0.3, 0, 0.9], [0.3, 0.1, 0.9]], FollowOptions(hand='third'))
     with pytest.raises(InvalidParameterError, match='must be keep, level or free'):
         controller.track('left', 'upside down')
+    with pytest.raises(InvalidParameterError, match="'max_speed' is nan: must be in"):
+        FollowOptions(max_speed=float('nan'))
     with pytest.raises(CancelledError):
         follow(controller, [[0.3, -0.2, 0.9], [0.3, 0.1, 0.9]], cancelled=lambda: True)
 
