@@ -163,6 +163,8 @@ def _pink(targets: Sequence[tuple[str, Matrix]]) -> dict[str, Any]:
     """Follow the same hand targets with pink: feet as hard constraints, limits, posture, centre of
     mass, and its self-collision barrier on the same capsules. It has no rows for balance and scene.
     """
+    if not targets:
+        return {'skipped': 'not asked for'}
     try:
         import pink  # type: ignore[import-not-found,unused-ignore]
         from pink.barriers import SelfCollisionBarrier  # type: ignore[import-not-found,unused-ignore]
