@@ -132,10 +132,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote about a sample; ``text`` is empty when it gave no answer."""
+    """What a model wrote about a sample.
+
+    Attributes:
+        sample: The question.
+        text: Empty when there is no answer.
+        null: The file holds null and no text, which the official code treats otherwise than an empty text.
+    """
 
     sample: Sample
     text: str
+    null: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,24 +249,23 @@ def load_answers(path: str | Path, dataset: Dataset | None = None, partial: bool
     answers: list[Answer] = []
     for number, entry in _lines(file):
         where = f'line {number}'
-        text = entry.get('model_prediction')
-        if text is None:
-            text = ''
-            if 'model_prediction' not in entry:
-                raise DatasetFileError(file, f'{where}.model_prediction', 'is missing')
+        if 'model_prediction' not in entry:
+            raise DatasetFileError(file, f'{where}.model_prediction', 'is missing')
+        null = entry['model_prediction'] is None
+        text = '' if null else entry['model_prediction']
         if not isinstance(text, str):
             raise DatasetFileError(
                 file, f'{where}.model_prediction', f'is {shorten(text)}: must be text or null'
             )
         if dataset is None:
             key = 'question_id' if 'question_id' in entry else 'id'
-            answers.append(Answer(_sample(entry, file, key, where), text))
+            answers.append(Answer(_sample(entry, file, key, where), text, null))
             continue
         number_of = typed(int, entry, file, 'question_id' if 'question_id' in entry else 'id')
         if number_of not in known:
             raise DatasetFileError(file, where, f'sample {number_of} is not in {dataset.folder}')
         _same_truth(entry, known[number_of], file, where)
-        answers.append(Answer(known[number_of], text))
+        answers.append(Answer(known[number_of], text, null))
     if not answers:
         raise DatasetFileError(file, '', 'holds no answers')
     _no_repeats([a.sample.id for a in answers], file)

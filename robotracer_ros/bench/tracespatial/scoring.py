@@ -183,7 +183,7 @@ class _Scorer:
     ) -> Outcome:
         out, sample = Outcome(), answer.sample
         try:
-            points = official_points(answer.text, self._family)
+            points = self._official_points(answer)
         except OfficialError as error:
             # Quirk 1: the official program stops here; the answer counts as none.
             points, out.note = np.zeros((0, 2)), f'the official code stops: {error}'
@@ -200,9 +200,10 @@ class _Scorer:
 
     def _official_3d(self, answer: Answer, size: tuple[int, int], seen: _Seen | None) -> Outcome:
         out, sample = Outcome(), answer.sample
-        out.hits['overall'] = 0.0  # of all answers, those left out below included
+        if seen is not None:
+            out.hits['overall'] = 0.0  # of all answers, those left out below included
         try:
-            points = official_points(answer.text, self._family)
+            points = self._official_points(answer)
         except OfficialError as error:
             out.note = f'left out: {error}'
             return out
@@ -211,8 +212,9 @@ class _Scorer:
             return out
         if not len(points):
             # No code block: counted as a failure, where an empty list in one would be left out (quirk 6).
-            names = (self._start, self._end, 'start in mask, of 3D', 'end in box, of 3D')
-            out.hits |= dict.fromkeys(names, 0.0) | {'no collision': 1.0}
+            out.hits |= dict.fromkeys((self._end, 'end in box, of 3D', self._bound), 0.0)
+            if seen is not None:
+                out.hits |= {self._start: 0.0, 'start in mask, of 3D': 0.0, 'no collision': 1.0}
             return out
         way = sample.lift(points, size)
         truth = sample.trajectory
@@ -227,7 +229,6 @@ class _Scorer:
         out.hits[self._bound] = float(to_truth < self._rules.threshold_m)
         ended = self._judge_end(out, sample, way)
         if seen is None:
-            del out.hits['overall']
             return out
         out.hits['start in mask, of 3D'] = float(_in_mask(pixels[0], seen.frame.mask))
         started = False
@@ -245,6 +246,11 @@ class _Scorer:
         out.hits['no collision'] = float(not collided)
         out.hits['overall'] = float(started and ended and not collided)
         return out
+
+    def _official_points(self, answer: Answer) -> Array:
+        if answer.null and self._family == 'general':
+            raise OfficialError('null is no text')
+        return official_points(answer.text, self._family)
 
     def _add_official_way(self, out: Outcome, suffix: str, way: Array, truth: Array) -> None:
         # Quirk 4: a way that begins with a repeated point becomes NaN, which leaves it out (in 3D the official

@@ -14,7 +14,7 @@ from robotracer_ros.bench.tracespatial.parsing import (
     official_points,
     points_of,
 )
-from robotracer_ros.bench.tracespatial.samples import Answer, Answers, load_dataset
+from robotracer_ros.bench.tracespatial.samples import Answer, Answers, load_answers, load_dataset
 from robotracer_ros.bench.tracespatial.scoring import Rules, score
 from robotracer_ros.errors import InvalidParameterError, TraceParseError
 
@@ -213,3 +213,28 @@ def test_thresholds_are_strict_and_configurable(judge):
 def test_a_sample_without_destination_has_no_right_end(judge):
     for outcome in judge(GOOD, entry=made.sample(bbox_extent=None)):
         assert outcome.hits[f'end {NEAR}'] == outcome.hits['overall'] == 0
+
+
+def test_without_pictures_nothing_is_said_that_needs_them(tmp_path):
+    entry = made.sample(gt_depth_intrinsics=[[150.0, 0, 160], [0, 150.0, 120], [0, 0, 1]])
+    data = load_dataset(made.write(tmp_path, [entry]))
+    block = fenced('[[500, 500, 1.2], [800, 500, 1.2]]')
+    texts = {'[[1, 2, 3]]': 3, fenced('[]'): 0, fenced('[[1, 2]]'): 0, block: 3}
+    for text, official in texts.items():
+        given = Answers(tmp_path / 'a.jsonl', (Answer(data.samples[0], text),))
+        scored = score(given, '3D', 'general')
+        names = {f'end {NEAR}', 'end in box, of 3D', f'start {NEAR} of the true start'}
+        assert set(scored.official[0].hits) == (names if official else set()), text
+        assert set(scored.mended[0].hits) == {*names, 'parsed', f'end {NEAR}, last point'}
+        flat = score(given, '2D', 'general')
+        assert set(flat.official[0].hits) == {'end in box'}
+
+
+def test_quirk_1_null_is_no_empty_text(tmp_path):
+    data = load_dataset(made.write(tmp_path, [made.sample()]))
+    for null, hits in ((True, {'overall'}), (False, {'overall', f'start {NEAR}'})):
+        given = Answers(tmp_path / 'a.jsonl', (Answer(data.samples[0], '', null),))
+        found = score(given, '3D', 'general', data).official[0].hits
+        assert hits <= set(found) and (f'start {NEAR}' in found) != null
+    line = {'question_id': 0, 'model_prediction': None}
+    assert load_answers(made.answers(tmp_path / 'n.jsonl', [line]), data).answers[0].null
