@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,3 +141,63 @@ def test_without_answers_and_without_anybody_to_ask_there_is_nothing_to_do(data,
         main(data.folder, (), model='oracle', samples=0, answers_folder=tmp_path)
     assert main(data.folder, (), model='oracle', samples=1, answers_folder=tmp_path / 'a') == 0
     assert len((tmp_path / 'a/oracle_3D.jsonl').read_text().splitlines()) == 1
+
+
+@pytest.fixture
+def query_server():
+    """Serve the official /query protocol on loopback; yield its address and the requests that it got."""
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            got.append(json.loads(self.rfile.read(int(self.headers['Content-Length']))))
+            body = json.dumps({'answer': '[(500, 500, 1.2), (812, 500, 1.2)]'}).encode()
+            self.send_response(200)
+            self.send_header('Content-Type', 'application/json')
+            self.send_header('Content-Length', str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f'http://127.0.0.1:{server.server_port}', got
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+def test_a_model_behind_the_query_protocol_is_asked_and_scored(data, tmp_path, capsys, query_server):
+    url, got = query_server
+    main(
+        data.folder,
+        (),
+        model='robotracer_server',
+        inputs=['RGB+I', 'RGB+I+D'],
+        options={'url': url},
+        answers_folder=tmp_path / 'answers',
+        json_output=True,
+    )
+    files = json.loads(capsys.readouterr().out)['files']
+    assert [f['name'] for f in files] == ['robotracer_server_RGB+I_3D', 'robotracer_server_RGB+I+D_3D']
+    for found in files:
+        assert found['figures']['mended']['rates']['overall']['rate'] == 1
+    asked = [r for r in got if '3D object-centric visual trace' in r['text']]
+    assert len(asked) == 4 and all('move the cube to the right' in r['text'] for r in asked)
+    assert [bool(r['depth_url']) for r in asked] == [False, False, True, True]
+    assert all(r['intrinsics'][0][0] == 150 for r in asked)
+
+
+@pytest.mark.slow
+def test_the_shipped_checkpoint_answers_with_and_without_geometry(tmp_path, capsys):
+    smoke = Path(__file__).parents[2] / 'data' / 'tracespatial_sim'
+    main(smoke, (), model='robotracer-tiny', inputs=['RGB', 'RGB+I+D+noise'], answers_folder=tmp_path, json_output=True)
+    for found in json.loads(capsys.readouterr().out)['files']:
+        assert found['figures']['mended']['rates']['parsed']['rate'] >= 0.75
+        assert found['figures']['mended']['means']['DFD']['mean'] < 1.0
+    line = json.loads((tmp_path / 'robotracer-tiny_RGB_3D.jsonl').read_text().splitlines()[0])
+    assert line['asked']['inputs'] == 'RGB' and len(line['asked']['weights']) == 12
+    assert '<think>' not in line['model_prediction']
