@@ -137,11 +137,12 @@ def measure(seconds: float = 60.0, seed: int = 0, solvers: Sequence[str] = ('daq
         apart = controller._apart
         done = run(controller, seconds, seed)
         targets = targets or done.targets
+        errors = done.errors_m or [float('nan')]  # a short run is all approach
         figures = MotionCheck(config, [TABLE]).figures(np.array(done.q), config.wbc.period_s)
         result['controllers'][name] = {
             'cpu_ms': _spread(done.cpu_ms), 'wall_ms': _spread(done.wall_ms),
-            'tracking_rms_mm': 1e3 * float(np.sqrt(np.mean(np.square(done.errors_m)))),
-            'tracking_max_mm': 1e3 * max(done.errors_m),
+            'tracking_rms_mm': 1e3 * float(np.sqrt(np.mean(np.square(errors)))),
+            'tracking_max_mm': 1e3 * max(errors),
             'solver_iterations': {'mean': float(np.mean(done.iterations)),
                                   'max': max(done.iterations)},
             'ticks_by_relaxation': dict(sorted(done.relaxed.items())),

@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contact forces and torques of a standing robot, and whole traces in physics."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pinocchio as pin
 import pytest
 
 pytest.importorskip('daqp', reason='pip install robotracer_ros[g1]')
 
-from robotracer_ros.bench.wbc import mixed_traces, run
+from robotracer_ros.bench.wbc import measure, mixed_traces, run
 from robotracer_ros.bench.wbc_physics import PhysicsRig, Push
+from robotracer_ros.bench.wbc_physics import measure as measure_physics
 from robotracer_ros.control.wbc.config import HumanoidConfig
 from robotracer_ros.control.wbc.controller import WholeBodyController
 from robotracer_ros.control.wbc.model import HumanoidModel
@@ -120,11 +123,19 @@ def test_the_bench_is_a_mixed_run():
     assert min(done.cpu_ms) > 0
 
 
+def test_the_bench_measures_what_is_installed():
+    result = measure(0.3, solvers=('daqp',), pink_seconds=0.1)
+    figures = result['controllers']['daqp']
+    assert figures['cpu_ms']['ticks'] == 75
+    assert figures['rows']['self_collision'] >= 16
+    assert figures['violations'] == []
+    if find_spec('pink') is None:
+        assert 'LGPL' in result['pink']['skipped']
+
+
 @pytest.mark.slow
 def test_ten_random_traces_with_pushes():
-    from robotracer_ros.bench.wbc_physics import measure
-
-    result = measure(10, seed=1)
+    result = measure_physics(10, seed=1)
     for name in ('undisturbed', 'pushed'):
         assert result[name]['falls'] == 0
         assert result[name]['touched'] == []
