@@ -68,6 +68,22 @@ def test_figures_do_not_depend_on_the_name_of_the_file_or_the_order_of_its_lines
         assert 'mended' not in found['figures']
 
 
+@pytest.mark.parametrize('dimensions', ['2D', '3D'])
+def test_the_same_answers_as_json_of_a_general_model_give_the_same_figures(tmp_path, dimensions):
+    lines = [json.loads(x) for x in gzip.decompress(file_of(dimensions).read_bytes()).splitlines()]
+    for line in lines:
+        points = line['model_prediction'].replace('(', '[').replace(')', ']')
+        line['model_prediction'] = f'The path is:\n```json\n{{"trace": {points}}}\n```\nDone.'
+    path = tmp_path / 'held.jsonl'  # a name that tells nothing
+    path.write_text('\n'.join(json.dumps(x) for x in lines))
+    result, _ = evaluate(load_answers(path), None)
+    assert (result['family'], result['dimensions']) == ('general', dimensions)
+    for mode in ('official', 'mended'):
+        means = result['figures'][mode]['means']
+        for name, value in GOLDEN[dimensions]['means'].items():
+            assert round(means[name]['mean'], 4) == value, (mode, name)
+
+
 def test_worse_answers_give_worse_figures(tmp_path):
     """Guard against figures that do not look at the answers: those of other samples are far off."""
     lines = [json.loads(x) for x in gzip.decompress(file_of('3D').read_bytes()).splitlines()]
