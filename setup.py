@@ -81,7 +81,7 @@ EXTRAS = {
     # whole-body control of the G1: its quadratic programs; proxsuite is the second solver
     'g1': ['daqp', 'proxsuite'],
     # colcon test finds pytest through exactly this extra; without it colcon runs zero tests.
-    'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'h5py', 'pyarrow'],
+    'test': ['pytest', 'pytest-timeout', 'hypothesis', 'datasets', 'h5py', 'pyarrow', 'daqp', 'proxsuite'],
     'dev': ['ruff', 'mypy', 'import-linter', 'colcon-common-extensions', 'types-PyYAML',
             'types-setuptools', *TRAIN, *EXPORT, *SERVE],
     # robotracer export onnx: what makes the graphs; running them needs onnxruntime alone.

@@ -38,7 +38,6 @@ def box(name, centre, half):
     return SceneBox(name, pose, np.array(half))
 
 
-pytest.importorskip('daqp', reason='pip install robotracer_ros[g1]')
 
 def quick(*names, of):
     """All cases, those not named marked slow."""
@@ -178,7 +177,6 @@ def test_slow_joints_are_waited_for(config, home):
 
 
 def test_solvers_agree(controller, config, home):
-    pytest.importorskip('proxsuite')
     other = WholeBodyController(replace(config, wbc=config.wbc.replaced({'solver': 'proxqp'})))
     for c in (controller, other):
         c.reset(home)

@@ -286,7 +286,6 @@ def problem(rng, n=12, e=3, m=20):
 
 @pytest.mark.parametrize('name', ['daqp', 'proxqp'])
 def test_solutions_satisfy_the_optimality_conditions(name):
-    pytest.importorskip({'daqp': 'daqp', 'proxqp': 'proxsuite'}[name])
     rng = np.random.default_rng(9)
     solver = make_solver(name, 12, 3, 20)
     for _ in range(20):
@@ -306,7 +305,6 @@ def test_solutions_satisfy_the_optimality_conditions(name):
 
 @pytest.mark.parametrize('name', ['daqp', 'proxqp'])
 def test_a_problem_without_solution_is_told_and_forgotten(name):
-    pytest.importorskip({'daqp': 'daqp', 'proxqp': 'proxsuite'}[name])
     solver = make_solver(name, 12, 3, 20)
     h, g, a, lower, upper, low, high = problem(np.random.default_rng(10))
     impossible = upper.copy()
