@@ -1,10 +1,9 @@
 # Copyright 2026 robotracer_ros contributors
 # SPDX-License-Identifier: Apache-2.0
-"""``robotracer bench ablation``: small models that lack one part each, trained alike and judged by the bench's rules.
+"""``robotracer bench ablation``: models that lack one part each, trained on alike and judged by the bench's rules.
 
-Every variant gets the same seed, pictures, steps and questions' types; what differs is in its own lines of the
-configuration. Variants with the same encoders begin from one run that has learned to see (patch heads only), with a
-fresh decoder and fresh readers of the same initial weights.
+Every variant begins with the weights of one checkpoint, as far as it has the parts, and gets the same seed,
+pictures, steps and questions' types; what differs is in its own lines of the configuration.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,11 @@ from robotracer_ros.data.qa import Sample, sample_questions
 from robotracer_ros.data.rates import Outcome
 from robotracer_ros.data.score import Judge
 from robotracer_ros.errors import InvalidParameterError
-from robotracer_ros.tracer.local import find_checkpoint
-from robotracer_ros.training.config import Phase, SftConfig, settings_from
+from robotracer_ros.tracer.checkpoint import find_checkpoint
+from robotracer_ros.training.config import SftConfig, settings_from
+from robotracer_ros.training.settings import fill
 
 _FIGURES = 'figures.json'
-#: settings that decide what the encoders see and are
-_SEEING = ('spatial_encoder', 'drop_rays', 'drop_depth', 'drop_pose')
 #: settings that only say where files lie
 _PLACES = ('name', 'output', 'train_cache', 'val_cache', 'init_from', 'save_minutes')
 #: tokens of an answer at most
@@ -50,9 +48,7 @@ class Ablation:
     Attributes:
         base: Settings of :class:`~robotracer_ros.training.config.SftConfig` of every variant.
         variants: Name to the settings that differ from ``base``; options of ``model`` are merged.
-        encoders: Checkpoint whose encoders, projectors and patch heads the variants begin with, as far as they have
-            them, or None: they learn to see from nothing.
-        see_steps, see_images: Steps and pictures per step of learning to see, before the first question.
+        start: Checkpoint that every variant begins with.
         scenes: Validation scenes that the variants are asked about.
         refers: Referring questions per scene; with them comes one simple task, with reasoning (unless the variant was
             never taught any) and without.
@@ -61,9 +57,7 @@ class Ablation:
 
     base: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
-    encoders: str | None = None
-    see_steps: int = 500
-    see_images: int = 4
+    start: str = 'robotracer-tiny'
     scenes: int = 60
     refers: int = 4
     seed: int = 0
@@ -80,13 +74,10 @@ def load(path: Path) -> Ablation:
     """Read what is compared.
 
     Raises:
-        InvalidParameterError: a setting is unknown, or there is no variant.
+        InvalidParameterError: a setting is unknown or of another type, or there is no variant.
     """
     values = yaml.safe_load(path.read_text(encoding='utf-8'))
-    unknown = sorted(set(values) - {f.name for f in fields(Ablation)})
-    if unknown:
-        raise InvalidParameterError(f'{path}: unknown setting(s) {", ".join(unknown)}')
-    ablation = Ablation(**values)
+    ablation = fill(Ablation, str(path), values)
     if not ablation.variants:
         raise InvalidParameterError(f'{path}: variants: must name at least one')
     return ablation
@@ -140,7 +131,7 @@ def run_variant(ablation: Ablation, name: str, out: Path) -> dict[str, Any]:
         return figures_there
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / 'log').open('a', encoding='utf-8') as log, contextlib.redirect_stdout(log):
-        made = _train_and_score(ablation, config, out)
+        made = _train_and_score(ablation, config)
     made = json_safe({'settings': key, **made})
     file.write_text(json.dumps(made, indent=1) + '\n', encoding='utf-8')
     return made
@@ -152,27 +143,14 @@ def _digest(ablation: Ablation, config: SftConfig) -> str:
     return hashlib.sha256(json.dumps([values, asked], sort_keys=True).encode()).hexdigest()
 
 
-def _train_and_score(ablation: Ablation, config: SftConfig, out: Path) -> dict[str, Any]:
+def _train_and_score(ablation: Ablation, config: SftConfig) -> dict[str, Any]:
     from robotracer_ros.training.sft import Run
 
     started = time.process_time()
-    # Without a spatial encoder no geometry reaches what learns to see.
-    keys = _SEEING if config.spatial_encoder else _SEEING[:1]
-    seen = json.dumps({k: getattr(config, k) for k in keys}, sort_keys=True)
-    encoders = out / f'encoders-{hashlib.sha256(seen.encode()).hexdigest()[:8]}'
-    see = replace(
-        config,
-        output=str(encoders),
-        answer_form='uvd',
-        init_from=str(find_checkpoint(ablation.encoders)) if ablation.encoders else None,
-        init_encoders_only=True,
-        phases=[Phase(1_000_000_000, images=ablation.see_images)],
-        max_steps=ablation.see_steps,
-        decay_at=None,
-    )
-    _finish(Run(see))
-    run = Run(replace(config, init_from=str(encoders / 'average'), init_encoders_only=True))
-    _finish(run)
+    run = Run(replace(config, init_from=str(find_checkpoint(ablation.start))))
+    # A run that is over already is left as it is.
+    if not run.finished():
+        run.loop()
     assert run.average is not None
     trained = time.process_time()
     made = score(ablation, config, run)
@@ -183,12 +161,6 @@ def _train_and_score(ablation: Ablation, config: SftConfig, out: Path) -> dict[s
         'cpu_s': {k: round(v, 1) for k, v in seconds.items()},
         'figures': made,
     }
-
-
-def _finish(run: Any) -> None:
-    """Train on until the run is over; a run that is over already is left as it is."""
-    if not run.finished():
-        run.loop()
 
 
 def score(ablation: Ablation, config: SftConfig, run: Any) -> dict[str, Any]:

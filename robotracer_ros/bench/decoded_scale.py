@@ -31,8 +31,9 @@ from robotracer_ros.geometry.camera import UV_RANGE
 from robotracer_ros.geometry.depth import depth_at
 from robotracer_ros.geometry.trace import Scale
 from robotracer_ros.sim.spec import Rendering
+from robotracer_ros.tracer.checkpoint import find_checkpoint
 from robotracer_ros.tracer.decoding import Decoder
-from robotracer_ros.tracer.local import MAX_NEW, find_checkpoint
+from robotracer_ros.tracer.local import MAX_NEW
 from robotracer_ros.tracer.onnx_runtime import OnnxDecoder, graphs_of
 from robotracer_ros.tracer.pixels import pack_pixels
 

@@ -39,10 +39,10 @@ from robotracer_ros.data.rates import Outcome
 from robotracer_ros.data.score import Judge
 from robotracer_ros.data.split import SPLITS, VALIDATION_SEEDS, Split
 from robotracer_ros.errors import InvalidParameterError
-from robotracer_ros.tracer.local import find_checkpoint
+from robotracer_ros.tracer.checkpoint import find_checkpoint
 
 #: of questions, scoring and results file together: results of another version are not mixed
-VERSION = 1
+VERSION = 2
 ANSWERS = ('local', 'oracle', 'shuffled')
 
 

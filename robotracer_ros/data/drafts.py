@@ -55,7 +55,8 @@ class Draft:
         goal: None for hovering.
         carry: Path of the object's centre from the lifted start.
         via_side: Side on which ``via`` is passed.
-        order: Side from which the targets of a hover are counted, or empty when they are named one by one.
+        order: Side from which the targets of a hover are counted, or None when they are named one by one.
+        stops: Where the centre of the moved object is above each target of a hover, points (3,) of the carry.
         distance: Metres and words, where the instruction names one.
         held_out: The combination of relation and reference is kept out of training.
     """
@@ -69,7 +70,8 @@ class Draft:
     via: Fact | None = None
     via_side: str = ''
     hover: tuple[Fact, ...] = ()
-    order: str = ''
+    order: Side | None = None
+    stops: tuple[Array, ...] = ()
     distance: tuple[float, str] | None = None
     held_out: bool = False
 
@@ -309,13 +311,14 @@ def _hover(facts: SceneFacts, moved: Fact, rng: np.random.Generator, split: Spli
         Carry(centres, length),
         hover=targets,
         order=order,
+        stops=tuple(np.array([*spot, low + half_height]) for spot, low in spots[1:]),
         held_out=any(is_held_out('hover', t.kind) for t in targets),
     )
 
 
 def _hover_targets(
     facts: SceneFacts, moved: Fact, rng: np.random.Generator, split: Split
-) -> tuple[tuple[Fact, ...], str] | None:
+) -> tuple[tuple[Fact, ...], Side | None] | None:
     """Choose all objects of a kind in the order from a side, or one or two objects to be named."""
     others = [
         o
@@ -345,4 +348,4 @@ def _hover_targets(
                 return tuple(facts.objects[i] for i in found if i is not None), side
     if not others:
         return None
-    return tuple(shuffled(rng, others)[: 1 + int(rng.random() < 0.6)]), ''
+    return tuple(shuffled(rng, others)[: 1 + int(rng.random() < 0.6)]), None

@@ -14,6 +14,7 @@ import numpy as np
 
 from robotracer_ros.data.facts import Fact, SceneFacts
 from robotracer_ros.data.noun_phrases import (
+    COUNTED_FROM,
     OBJECT_NOUNS,
     ORDINAL,
     ORDINAL_WORDS,
@@ -28,6 +29,7 @@ from robotracer_ros.data.program import (
     Filter,
     Ordinal,
     Relative,
+    Side,
     Superlative,
     candidates,
     evaluate,
@@ -132,6 +134,25 @@ def describe(
         if phrase is not None:
             return phrase
     return None
+
+
+def counted(facts: SceneFacts, target: int, side: Side, rank: int) -> Phrase:
+    """Name one of all things of a kind by its place in a row: "the second plate from the left".
+
+    Args:
+        facts: The scene.
+        target: Index of the object.
+        side: Where counting begins.
+        rank: 1 for the first.
+
+    Raises:
+        ValueError: the phrase means another object, or is disputable.
+    """
+    expression = Expression(Filter(facts.objects[target].kind), Ordinal(side, rank))
+    if evaluate(expression, facts) != target:
+        raise ValueError(f'object {target} is not number {rank} of its kind from side {side!r}')
+    noun = facts.objects[target].kind
+    return Phrase(f'the {ORDINAL_WORDS[rank - 1]} {noun} from the {COUNTED_FROM[side]}', target, expression)
 
 
 def _filters(fact: Fact, rng: np.random.Generator, anything: bool = True) -> list[Filter]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from robotracer_ros.data.split import Template
 
 ORDINAL_WORDS = ('first', 'second', 'third', 'fourth', 'fifth')
+#: how a side is called when things are counted from it
+COUNTED_FROM: dict[str, str] = {'left': 'left', 'right': 'right', 'near': 'front', 'far': 'back'}
 
 _T = Template
 PLAIN = (_T('the {n}'),)

@@ -355,9 +355,14 @@ def trace(facts: SceneFacts, task: Task, task_type: str) -> Sample:
         by_id = {o.object.id: o for o in facts.objects}
         for step, i in zip(task.reasoning, task.step_objects, strict=True):
             if isinstance(step, Referring):  # of an object, or of the place where it is to end
-                place = task.path[-1] if of_object else _lift(facts, step.point)
-                owner, world = (i, by_id[i].surface) if i is not None else (last, place)
-                meant.append((owner, world, step.point))
+                if i is not None:
+                    meant.append((i, by_id[i].surface, step.point))
+                    continue
+                # A place of the trace: where it ends, or above a thing on the way.
+                at = [k for k, uvd in enumerate(task.trace) if tuple(uvd) == step.point]
+                place = task.path[at[-1]] if of_object and at else _lift(facts, step.point)
+                ends = not at or at[-1] == len(task.trace) - 1
+                meant.append((last if ends else None, place, step.point))
     for k, (world, uvd) in enumerate(zip(task.path, task.trace, strict=True)):
         owner = task.moved if k == 0 else last if k == len(task.path) - 1 else None
         written = (float(uvd[0]), float(uvd[1]), float(uvd[2]))

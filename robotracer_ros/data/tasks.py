@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robotracer_ros.data import wording
 from robotracer_ros.data.drafts import Draft, draft, movable
 from robotracer_ros.data.facts import Fact, SceneFacts
-from robotracer_ros.data.language import Phrase, describe
+from robotracer_ros.data.language import Phrase, counted, describe
 from robotracer_ros.data.paths import MAX_KEYPOINTS
 from robotracer_ros.data.push import draft_push, pushable
 from robotracer_ros.data.relations import Breadth
@@ -264,7 +264,12 @@ def _name(
     moved = name(plan.moved.index)
     references = [name(r.index, depth) for r in plan.references]
     via = name(plan.via.index, depth) if plan.via else None
-    hover = [name(t.index, 0) for t in plan.hover]
+    # "Over each plate from left to right" is counted off in that order: other names would be true, too, and
+    # nobody could foretell which.
+    hover = [
+        counted(facts, t.index, plan.order, rank) if plan.order else name(t.index, 0)
+        for rank, t in enumerate(plan.hover, 1)
+    ]
     if moved is None or any(p is None for p in [*references, *hover]) or (plan.via and via is None):
         return None
     return _Named(moved, tuple(p for p in references if p), via, tuple(p for p in hover if p))
@@ -333,7 +338,7 @@ def _reason(
     then lengths, at last the place where the object is to end (``end``, as the trace writes it), described by the thing
     named last: "the place in front of it". What a phrase leans on is no key step. The place stands before the trace
     because a trace is a way to it: written last, after six points on that way, it would be reached in six small steps
-    instead of being looked up.
+    instead of being looked up. So does the place over each thing to hover over, right after that thing.
     """
     steps: list[ReasoningStep] = [Scale(round(facts.scale, 3))]
     ids: list[str | None] = [None]
@@ -354,8 +359,18 @@ def _reason(
         ids.append(object_id)
         steps.append(Measuring(what, metres, write_length(metres)))
 
+    def place(relation: str, point: NDArray[np.float64]) -> None:
+        keys.append(len(steps))
+        ids.append(None)
+        # The relation once more beside the coordinates that depend on it: a small decoder that has to
+        # find it in the instruction tells left from right and not before from behind.
+        name = f'the place {relation} {"them" if relation == "between" else "it"}'
+        steps.append(Referring(name, (float(point[0]), float(point[1]), float(point[2]))))
+
     for phrase in named.all:
         refer(phrase, True, phrase.text)
+        if phrase in named.hover:
+            place(plan.relation, _written(facts, plan.stops[named.hover.index(phrase)][None])[0])
     if plan.primitive in ('M3', 'M5'):
         r = plan.references[0]
         measure(f'the height of {named.references[0].text}', r.height, objects[r.index].id)
@@ -368,12 +383,7 @@ def _reason(
             None,
         )
     if end is not None:
-        keys.append(len(steps))
-        ids.append(None)
-        # The relation once more beside the coordinates that depend on it: a small decoder that has to
-        # find it in the instruction tells left from right and not before from behind.
-        place = f'the place {plan.relation} {"them" if plan.relation == "between" else "it"}'
-        steps.append(Referring(place, (float(end[0]), float(end[1]), float(end[2]))))
+        place(plan.relation, end)
     if len(steps) > MAX_STEPS:
         keep = sorted(
             keys + [i for i in range(len(steps)) if i not in keys][: MAX_STEPS - len(keys)]

@@ -32,6 +32,7 @@ from robotracer_ros.tracer.base import (
     Tracer,
     check_instruction,
 )
+from robotracer_ros.tracer.checkpoint import find_checkpoint
 from robotracer_ros.tracer.decoding import Decoder
 from robotracer_ros.tracer.onnx_graphs import UnusableGraphsError, find_graphs
 from robotracer_ros.tracer.onnx_runtime import OnnxDecoder, graphs_of
@@ -40,38 +41,8 @@ from robotracer_ros.tracer.prompts import measure_prompt, refer_prompt, trace_pr
 
 _log = logging.getLogger(__name__)
 
-SHIPPED = Path(__file__).parent / 'checkpoints'
-_WEIGHTS = 'model.safetensors'
-_PICKLES = ('.bin', '.pt', '.pth', '.pkl', '.pickle', '.ckpt')
 #: tokens of an answer at most
 MAX_NEW = {'trace': 320, 'refer': 24, 'measure': 48}
-
-
-def find_checkpoint(checkpoint: str | Path) -> Path:
-    """Return the folder of a shipped checkpoint's name or of a path.
-
-    Raises:
-        CheckpointError: there is no such folder, it has no safetensors weights, or only pickled
-            ones.
-    """
-    folder = Path(checkpoint).expanduser()
-    if not folder.is_dir() and (SHIPPED / str(checkpoint)).is_dir():
-        folder = SHIPPED / str(checkpoint)
-    if not folder.is_dir():
-        known = sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()) if SHIPPED.is_dir() else []
-        raise CheckpointError(
-            f"checkpoint '{checkpoint}' is neither a folder nor a shipped one "
-            f'({", ".join(known) or "none is shipped"})'
-        )
-    if any(folder.glob('*.safetensors')):
-        return folder
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
-    if pickles:
-        raise CheckpointError(
-            f"checkpoint '{folder}' holds pickled weights ({', '.join(pickles)}): loading a pickle runs "
-            f'code from it, so only {_WEIGHTS} is read'
-        )
-    raise CheckpointError(f"checkpoint '{folder}' has no {_WEIGHTS}")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from robotracer_ros.errors import CheckpointError, InvalidParameterError, MissingPackageError
-from robotracer_ros.tracer.local import find_checkpoint
+from robotracer_ros.tracer.checkpoint import find_checkpoint
 from robotracer_ros.tracer.onnx_graphs import (
     ARCHIVE,
     Graphs,

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.training.settings import fill
 
 
 @dataclass
@@ -61,7 +61,7 @@ class SftConfig:
         answer_form: ``uvd``, or ``xyz``: points as metres in the optical frame, for ablations
             (:mod:`robotracer_ros.training.metric_text`); nothing else reads such answers.
         init_from: Checkpoint to start from when the run has none of its own, or None.
-        init_encoders_only: Take encoders, projectors and patch heads from it, and a fresh decoder.
+        init_without: Weights that are not taken from it: those with one of these in their names.
         seed: Of weights and samples.
         device: ``auto``, ``cpu``, ``cuda``.
         precision: ``fp32``, ``tf32`` or ``bf16`` (autocast; slower than fp32 on a
@@ -100,7 +100,7 @@ class SftConfig:
     spatial_encoder: bool = True
     answer_form: str = 'uvd'
     init_from: str | None = None
-    init_encoders_only: bool = False
+    init_without: list[str] = field(default_factory=list)
     seed: int = 0
     device: str = 'auto'
     precision: str = 'fp32'
@@ -138,7 +138,7 @@ def load_config(path: str | Path, **overrides: Any) -> SftConfig:
     """Read a run's settings; ``overrides`` win over the file.
 
     Raises:
-        InvalidParameterError: a key is unknown.
+        InvalidParameterError: a setting is unknown or of another type.
     """
     values: dict[str, Any] = {**yaml.safe_load(Path(path).read_text(encoding='utf-8')), **overrides}
     return settings_from(values, str(path))
@@ -148,15 +148,11 @@ def settings_from(values: Mapping[str, Any], where: str) -> SftConfig:
     """Make settings of plain values; ``where`` they come from is said in errors.
 
     Raises:
-        InvalidParameterError: a key is unknown.
+        InvalidParameterError: a setting is unknown or of another type.
     """
-    known = {f.name for f in fields(SftConfig)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InvalidParameterError(
-            f'{where}: unknown setting(s) {", ".join(unknown)}; known: {", ".join(sorted(known))}'
-        )
     typed = dict(values)
-    if 'phases' in typed:
-        typed['phases'] = [Phase(**p) for p in typed['phases']]
-    return SftConfig(**typed)
+    if isinstance(typed.get('phases'), list):
+        typed['phases'] = [
+            fill(Phase, f'{where}: phases[{i}]', phase) for i, phase in enumerate(typed['phases'])
+        ]
+    return fill(SftConfig, where, typed)

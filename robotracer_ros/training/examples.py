@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,8 @@ END = 3
 #: how many times the metres count of a goal at a distance that the question names: few tasks name one, and
 #: a step of a common length is off by a few centimetres only, so that nothing else makes a model read it
 GOAL_AT_DISTANCE = 30
-#: how many times the words count that say where the end is
-RELATION = 10
+#: how many times the words count that say where the end is, and how far
+DECISIVE = 10
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class TextPair:
             at, or None.
         family: For figures: ``refer``, ``measure``, ``goal``, ``trace`` ...
         names: Phrases of the prompt and the index of the object that each names.
-        relation: The phrase of the answer that says where a trace is to end, or empty.
+        decisive: Pieces of the answer that all after them hangs on: where a trace is to end, how far.
+        goals: Which tuples of the answer are places that the task is about: the end of a trace, and what is on
+            the way for its own sake.
         at_distance: Whether the question says how far away from something the trace is to end.
     """
 
@@ -44,7 +47,8 @@ class TextPair:
     targets: tuple[int | None, ...] = ()
     family: str = 'refer'
     names: tuple[tuple[str, int], ...] = ()
-    relation: str = ''
+    decisive: tuple[str, ...] = ()
+    goals: tuple[int, ...] = ()
     at_distance: bool = False
 
 
@@ -98,26 +102,25 @@ def encode(tokenizer: PreTrainedTokenizerFast, numbers: NumberTokens, pair: Text
     ]
     spots: list[tuple[int, tuple[float, float]]] = []
     emphasis = [1.0] * len(answer)
-    if pair.relation:
+    for piece in pair.decisive:
         # Three words of a hundred, and all that follows is wrong when they are.
-        begin = pair.answer.index(pair.relation)
-        for i, (a, b) in enumerate(written['offset_mapping']):
-            if a >= begin and b <= begin + len(pair.relation):
-                emphasis[i] = float(RELATION)
+        for found in re.finditer(re.escape(piece), pair.answer):
+            for i, (a, b) in enumerate(written['offset_mapping']):
+                if a >= found.start() and b <= found.end():
+                    emphasis[i] = float(DECISIVE)
     # Where a trace ends decides about it, in the reasoning and at the end; a keypoint on the way does
     # not.
-    end = answer[firsts[-1] : firsts[-1] + 3] if len(firsts) > 1 else None
     places: list[tuple[int, tuple[float, float, float], float]] = []
-    for i in firsts:
+    for n, i in enumerate(firsts):
+        ends = n in pair.goals
         if roles[i + 4 : i + 5] == ['d']:
             u, v = (numbers.integer_of[answer[i + k]] / 1000 for k in (0, 2))
             d = numbers.wholes[answer[i + 3]] + numbers.fraction_of[answer[i + 4]] / 1000
             weight = 1
-            if answer[i : i + 3] == end:
+            if ends:
                 weight = GOAL_AT_DISTANCE if pair.at_distance and i != firsts[-1] else END
             places += [(len(head) + i + k, (u, v, d), weight) for k in (-1, 1, 2, 3)]
         if roles[i + 2 : i + 3] == ['v']:
-            ends = answer[i : i + 3] == end
             point = (numbers.integer_of[answer[i]], numbers.integer_of[answer[i + 2]])
             spots += [(len(head) + i - 1, point), (len(head) + i + 1, point)] * (END if ends else 1)
             if ends:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from robotracer_ros.errors import InvalidParameterError
+from robotracer_ros.training.settings import fill
 
 #: what may be trained or frozen, and what of the model belongs to it
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -186,7 +186,6 @@ class LargeConfig:
     stages: list[Stage] = field(default_factory=list)
 
 
-_Made = TypeVar('_Made', DataPart, Lora, Stage, LargeConfig)
 
 
 def load_large_config(path: str | Path, **overrides: Any) -> LargeConfig:
@@ -200,7 +199,7 @@ def load_large_config(path: str | Path, **overrides: Any) -> LargeConfig:
         raise InvalidParameterError(f"'{path}' is no mapping of settings")
     values = {**values, **overrides}
     stages = [_stage(f'{path}: stages[{i}]', s) for i, s in enumerate(_list(path, values, 'stages'))]
-    config = _make(LargeConfig, str(path), {**values, 'stages': stages})
+    config = fill(LargeConfig, str(path), {**values, 'stages': stages})
     check(config, str(path))
     return config
 
@@ -212,57 +211,15 @@ def _list(where: str | Path, values: Mapping[str, Any], key: str) -> list[Any]:
     return found
 
 
-def _make(kind: type[_Made], where: str, values: Any) -> _Made:
-    """Fill a dataclass; say what is unknown, missing or of another type."""
-    if not isinstance(values, dict):
-        raise InvalidParameterError(f'{where} is a {type(values).__name__}: must be a mapping')
-    known = {f.name: str(f.type) for f in fields(kind)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise InvalidParameterError(
-            f'{where}: unknown setting(s) {", ".join(map(str, unknown))}; known: {", ".join(sorted(known))}'
-        )
-    checked = {}
-    for key, value in values.items():
-        kinds = known[key].split(' | ')
-        if 'float' in kinds and isinstance(value, int | str) and not isinstance(value, bool):
-            with suppress(ValueError):  # YAML reads 1e-4 as a word
-                value = float(value)
-        if not any(_fits(value, name) for name in kinds):
-            raise InvalidParameterError(f'{where}: {key} is {value!r}: must be {known[key]}')
-        checked[key] = value
-    try:
-        return kind(**checked)
-    except TypeError as error:
-        raise InvalidParameterError(f'{where}: {error}') from error
-
-
-def _fits(value: Any, name: str) -> bool:
-    match name.partition('[')[0]:
-        case 'None':
-            return value is None
-        case 'bool':
-            return isinstance(value, bool)
-        case 'int':
-            return isinstance(value, int) and not isinstance(value, bool)
-        case 'float':
-            return isinstance(value, float)
-        case 'str':
-            return isinstance(value, str)
-        case 'list':
-            return isinstance(value, list)
-    return value is not None and type(value).__name__ == name
-
-
 def _stage(where: str, values: Any) -> Stage:
     if not isinstance(values, dict):
         raise InvalidParameterError(f'{where} is a {type(values).__name__}: must be a mapping')
     values = {**STAGE_DEFAULTS.get(str(values.get('name', 'alignment')), {}), **values}
     parts = enumerate(_list(where, values, 'data'))
-    values['data'] = [_make(DataPart, f'{where}.data[{i}]', part) for i, part in parts]
+    values['data'] = [fill(DataPart, f'{where}.data[{i}]', part) for i, part in parts]
     if values.get('lora') is not None:
-        values['lora'] = _make(Lora, f'{where}.lora', values['lora'])
-    return _make(Stage, where, values)
+        values['lora'] = fill(Lora, f'{where}.lora', values['lora'])
+    return fill(Stage, where, values)
 
 
 def check(config: LargeConfig, where: str) -> None:

@@ -86,12 +86,12 @@ def encode_metric(
     emphasis = list(made.emphasis)
     if pair.family.startswith('refer') and targets and targets[0] is not None:
         pointers += [(head - back, targets[0]) for back in (3, 2, 1)]
-    for i, point, target in zip(firsts, uvd, targets, strict=True):
+    for n, (i, point, target) in enumerate(zip(firsts, uvd, targets, strict=True)):
         at = head + i - 1  # its state emits the first sign
         if target is not None:
             pointers.append((at, target))
             followers += [(at + k, target) for k in (_X, _Y_SIGN, _Y, _Z)]
-        ends = len(uvd) > 1 and point == uvd[-1]
+        ends = n in pair.goals
         far = pair.at_distance and i != firsts[-1]
         weight = (GOAL_AT_DISTANCE if far else END) if ends else 1
         place = (point[0] / 1000, point[1] / 1000, point[2])

@@ -18,7 +18,7 @@ from robotracer_ros.data.qa import Sample, sample_questions
 from robotracer_ros.data.relations import Breadth
 from robotracer_ros.data.split import Split
 from robotracer_ros.geometry.camera import CameraModel
-from robotracer_ros.geometry.trace import Referring
+from robotracer_ros.geometry.trace import Measuring, Referring
 from robotracer_ros.sim.spec import Rendering, Scene
 from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.tokenizer import NumberTokens
@@ -74,25 +74,49 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
                 )
             )
     names: tuple[tuple[str, int], ...] = ()
-    relation = ''
+    decisive: list[str] = []
     if task is not None:
-        steps = zip(task.reasoning, task.step_objects, strict=True)
+        steps = list(zip(task.reasoning, task.step_objects, strict=True))
         names = tuple(
             (step.target, index[of])
             for step, of in steps
             if isinstance(step, Referring) and of is not None
         )
-        last = task.reasoning[-1]
-        if task.goal is not None and isinstance(last, Referring) and last.target in sample.answer:
-            relation = last.target
+        places = (s.target for s, of in steps if isinstance(s, Referring) and of is None)
+        decisive = [place for place in dict.fromkeys(places) if place in sample.answer]
+        # The length that the question names, in centimetres: neighbouring numbers look alike, so that a
+        # decoder which is paid for being near writes 25 where 27 was asked for.
+        decisive += [
+            f'{step.target}]: {step.text}'
+            for step, of in steps
+            if isinstance(step, Measuring) and of is None and step.text in sample.answer
+        ]
     return TextPair(
         sample.prompt,
         sample.answer,
         tuple(targets),
         sample.task_type,
         names,
-        relation,
+        tuple(decisive),
+        _goals(sample),
         task is not None and task.distance is not None,
+    )
+
+
+def _goals(sample: Sample) -> tuple[int, ...]:
+    """Return which tuples of an answer are places that its task is about: the end, and those over things."""
+    task = sample.task
+    if task is None:
+        return ()
+    places = [task.trace[-1]] + [
+        np.array(step.point)
+        for step, of in zip(task.reasoning, task.step_objects, strict=True)
+        if isinstance(step, Referring) and of is None
+    ]
+    return tuple(
+        k
+        for k, mention in enumerate(sample.mentions)
+        if any(np.array_equal(mention.uvd, place) for place in places)
     )
 
 

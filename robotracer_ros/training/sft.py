@@ -29,7 +29,6 @@ from transformers import PreTrainedTokenizerFast
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
-from robotracer_ros.tracer.model.packed import packed_forward
 from robotracer_ros.tracer.model.tokenizer import (
     EOS,
     IMAGE,
@@ -41,6 +40,7 @@ from robotracer_ros.tracer.model.tokenizer import (
 )
 from robotracer_ros.training.config import SftConfig, load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss
+from robotracer_ros.training.divergence import DivergenceWatch
 from robotracer_ros.training.evaluate import evaluate
 from robotracer_ros.training.examples import SoftLabels
 from robotracer_ros.training.initial import (
@@ -49,9 +49,10 @@ from robotracer_ros.training.initial import (
     focus_text_heads,
     place_code,
 )
+from robotracer_ros.training.losses import image_loss
 from robotracer_ros.training.metric_text import MetricStream
 from robotracer_ros.training.optimizer import Optimizer, RunningAverage
-from robotracer_ros.training.samples import ImageBatch, SampleStream, dense_tensors
+from robotracer_ros.training.samples import SampleStream, dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
 from robotracer_ros.training.variants import model_class
 
@@ -80,83 +81,9 @@ def make_model(
         weight = model.get_input_embeddings().weight
         ids, rows = NumberTokens(tokenizer).embeddings(weight.shape[1], std=0.1)
         weight[ids] = rows
-    model.model.said_lengths.learn(tokenizer)
+    model.model.said.learn(tokenizer)
     focus_text_heads(model)
     return model
-
-
-def image_loss(
-    model: RoboTracerForConditionalGeneration,
-    item: ImageBatch,
-    labels: SoftLabels,
-    config: SftConfig,
-    device: torch.device,
-) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of one image with its questions, and readable figures."""
-    batch = item.batch
-    out = packed_forward(model, item.pixels[None].to(device), batch.ids[None].to(device))
-    assert out.hidden is not None
-    hidden = out.hidden.flatten(0, 2)
-    logits = model.lm_head(hidden[batch.rows.to(device)])
-    answer = batch.labels.to(device)
-    token_loss = labels.loss(logits, answer, batch.roles)
-    questions = len(item.families)
-    # A mean over tokens within each question, a mean over questions, scaled by the root of the
-    # length: a long trace is
-    # worth more than a point, but not twenty times more.
-    count = torch.bincount(batch.question, minlength=questions).float().to(device)
-    weight = count.clamp(min=1).rsqrt()[batch.question.to(device)]
-    lm = (token_loss * weight * batch.emphasis.to(device)).sum() / questions
-    figures = {'lm': float(lm.detach())}
-    role_u = torch.tensor([r == 'u' for r in batch.roles], device=device)
-    if role_u.any():
-        figures['u'] = float(token_loss.detach()[role_u].mean())
-    loss = lm
-    if len(batch.pointer_rows):
-        rows, target = batch.pointer_rows.to(device), batch.pointer_target.to(device)
-        heads = len(model.config.pointer_heads)
-        first = torch.zeros(hidden.shape[0], dtype=torch.bool, device=device)
-        first[batch.rows.to(device)[role_u]] = True
-        for k, (scores, total) in enumerate(out.pointers):
-            log_p = scores.flatten(0, 1)[rows] - total.flatten()[rows][:, None]
-            pointer = -(target * log_p).sum(1).mean()
-            # The reader comes last; the heads before it are led there.
-            share = 1.0 if k == heads else 0.5 / max(1, heads)
-            loss = loss + config.pointer_weight * share * pointer
-            on = (log_p.detach().exp() * (target > 1e-3)).sum(1)
-            figures[f'ptr{k}'] = float(on[first[rows]].mean())
-        if len(batch.follower_rows) and len(out.pointers) > heads:
-            rows, target = batch.follower_rows.to(device), batch.follower_target.to(device)
-            scores, total = out.pointers[-1]
-            log_p = scores.flatten(0, 1)[rows] - total.flatten()[rows][:, None]
-            loss = loss - 0.3 * config.pointer_weight * (target * log_p).sum(1).mean()
-    read = out.readings
-    if len(batch.spot_rows) and read is not None:
-        rows, target = batch.spot_rows.to(device), batch.spot_target.to(device)
-        log_p = read.spot.flatten(0, 1)[rows].float().log_softmax(-1)
-        loss = loss - config.spot_weight * (target * log_p).sum(1).mean()
-        place = read.values.flatten(0, 1)[rows][:, :2].detach()
-        centres = model.model.centres()
-        figures['spot'] = float((place - target @ centres).abs().mean())
-    if len(batch.place_rows) and read is not None:
-        rows, weight = batch.place_rows.to(device), batch.place_weight.to(device)
-        off = (read.step.flatten(0, 1)[rows] - batch.places.to(device)).abs()
-        loss = loss + config.step_weight * (off.sum(1) * weight).sum() / weight.sum()
-        figures['step'] = float(off[:, :2].detach().mean())
-        figures['step_d'] = float(off[:, 2].detach().mean())
-    if len(batch.number_rows) and read is not None:
-        rows, numbers = batch.number_rows.to(device), batch.numbers.to(device)
-        off = (read.values.flatten(0, 1)[rows][:, 2] - numbers).abs().mean()
-        loss = loss + config.number_weight * off
-        figures['number'] = float(off.detach())
-    error = out.log_scale[0] - item.log_scale
-    loss = loss + model.config.scale_loss_weight * error**2
-    figures['scale'] = float(error.detach().abs())
-    dense, seen = dense_loss(
-        model.model.dense_head(out.visual), *(t.to(device) for t in dense_tensors(item.dense))
-    )
-    figures |= {'dense': float(dense.detach()), 'both': seen['both'], 'kind': seen['kind']}
-    return loss + config.dense_weight * dense, figures
 
 
 #: figures that are shown apart for steps with traces
@@ -225,12 +152,8 @@ class Run:
             source = Path(self.config.init_from)
             source = source / 'model.safetensors' if source.is_dir() else source
             found = _weights(source, self.model)
-            skip = (
-                ('language_model', 'lm_head', 'scale_decoder', 'reader', 'said_lengths')
-                if self.config.init_encoders_only
-                else ()
-            )
-            fitting = {k: v for k, v in found.items() if not any(part in k for part in skip)}
+            without = self.config.init_without
+            fitting = {k: v for k, v in found.items() if not any(part in k for part in without)}
             self.model.load_state_dict(fitting, strict=False)
             self.text_begun = True
             if not any('language_model' in k for k in fitting):
@@ -329,13 +252,13 @@ class Run:
             p.grad = flat[at : at + p.numel()].view_as(p)
             at += p.numel()
 
-    def agree(self) -> tuple[bool, bool]:
-        """Let rank 0 decide for all: whether to save now, whether the decay was asked for."""
+    def agree(self, diverges: bool) -> tuple[bool, bool, bool]:
+        """Let rank 0 decide for all: whether to save now, whether the decay was asked for, whether to give up."""
         save = time.monotonic() - self._saved_at > 60 * self.config.save_minutes
-        flags = torch.tensor([int(save), int((self.folder / 'DECAY').exists())])
+        flags = torch.tensor([int(save), int((self.folder / 'DECAY').exists()), int(diverges)])
         if self.world > 1:
             dist.broadcast(flags, 0)
-        return bool(flags[0]), bool(flags[1])
+        return bool(flags[0]), bool(flags[1]), bool(flags[2])
 
     def save(self) -> None:
         """Write checkpoint and optimiser state, never leaving half a file in place."""
@@ -394,8 +317,12 @@ class Run:
         if self.rank == 0:
             self._board = SummaryWriter(self.folder / 'tensorboard')
         average: dict[str, float] = {}
+        watch, phase = DivergenceWatch(), self.stream.phase(self.step)
         began = time.monotonic()
         while not self.finished():
+            if self.stream.phase(self.step) is not phase:
+                phase = self.stream.phase(self.step)
+                watch.restart()
             figures = self.one_step()
             for k, v in figures.items():
                 average[k] = 0.98 * average[k] + 0.02 * v if k in average else v
@@ -406,7 +333,14 @@ class Run:
                 line = ' '.join(f'{k} {v:.3f}' for k, v in sorted(average.items()))
                 self.say(f'{self.step} {self.seconds:.0f}s lr {self.learning_rate():.5f} {line}')
                 self._plot({f'train/{k}': v for k, v in average.items()})
-            save, decay = self.agree()
+            wrong = watch.diverges(average)
+            save, decay, diverges = self.agree(bool(wrong))
+            if diverges:
+                raise InvalidParameterError(
+                    f'training diverges at step {self.step}: {wrong}. Lower learning_rate, or let it fall '
+                    f'earlier; {self.folder} holds the last save, an earlier copy is the better start',
+                    parameter='learning_rate',
+                )
             if decay and self.decay_from is None:
                 self.decay_from = self.step
                 self.say(f'decay begins at step {self.step}')

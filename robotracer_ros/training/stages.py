@@ -26,7 +26,7 @@ from transformers import TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from robotracer_ros.errors import CheckpointError, InvalidParameterError, MissingPackageError
-from robotracer_ros.tracer.local import find_checkpoint
+from robotracer_ros.tracer.checkpoint import find_checkpoint
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.processor import RoboTracerProcessor, turns_of
 from robotracer_ros.training.conversations import ConversationSet

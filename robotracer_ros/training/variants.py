@@ -23,9 +23,11 @@ from robotracer_ros.tracer.model.reader import (
     PlaceView,
     SpotView,
     StepReader,
+    Steps,
     _written,
     number_waves,
 )
+from robotracer_ros.tracer.model.said import Said
 from robotracer_ros.tracer.model.support import SupportFrame
 from robotracer_ros.training.config import SftConfig
 
@@ -93,16 +95,16 @@ class MetricStepReader(StepReader):
     """Finds a place as the shipped one does, and writes it in metres."""
 
     def forward(
-        self, hidden: Tensor, anchor: Tensor, frame: SupportFrame, said: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, hidden: Tensor, anchor: Tensor, frame: SupportFrame, said: Said
+    ) -> tuple[Tensor, Steps]:
         """Add what :class:`StepReader` adds, with the codes of |x| and |y| in place of those of u and v."""
-        read, place = super().forward(hidden, anchor, frame, said)
-        told = place.detach()
+        read, steps = super().forward(hidden, anchor, frame, said)
+        told = steps.place.detach()
         uv, xy = told[..., :2], metric_readings(told, frame)[..., :2]
         waves = number_waves(xy, self.pairs) - number_waves(uv, self.pairs)
         gates = (self.gate(hidden) - _SHUT).sigmoid()[..., :2, None]
         code = waves * gates * torch.cat([self.amplitude[:2]] * 2, -1)
-        return _written(read, code.sum(-2)), place
+        return _written(read, code.sum(-2)), steps
 
 
 def metric_readings(uvd: Tensor, frame: SupportFrame) -> Tensor:

@@ -71,8 +71,9 @@ def micro_model() -> Callable[..., RoboTracerForConditionalGeneration]:
         model = RoboTracerForConditionalGeneration(config)
         if config.dense_kinds:
             with torch.no_grad():  # every other token a number, the rest units: any text says lengths
-                table = model.model.said_lengths.table
-                table[:2], table[2:] = -1, 0
+                table = model.model.said.table
+                table.zero_()
+                table[[0, 1, 4]] = -1
                 table[0, 6::2] = torch.arange(table[0, 6::2].numel()) % 50
                 table[2, 7::2] = 0.01
                 model.model.step_reader.gate.bias[-1] = 6.0

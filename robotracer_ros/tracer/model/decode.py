@@ -20,6 +20,7 @@ from robotracer_ros.errors import TracerBackendError
 from robotracer_ros.tracer.decoding import Answers, Decoded, left_padded, text_mask
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.processor import question_ids
+from robotracer_ros.tracer.model.said import Said
 
 __all__ = ['Decoded', 'TorchDecoder', 'greedy', 'question_ids']
 
@@ -114,7 +115,9 @@ def greedy(
     whole_text = text
     for _ in range(max_new):
         check()
-        said = model.model.said_lengths(whole_text) if config.dense_kinds else None
+        said = None
+        if config.dense_kinds:
+            said = Said(*(x[:, -text.shape[1] :] for x in model.model.said(whole_text)))
         out = model.model(
             input_ids=text,
             # The finished mask, so that the decoder makes none from padding for every token.
@@ -122,7 +125,7 @@ def greedy(
             position_ids=position,
             past_key_values=cache,
             use_cache=True,
-            said_lengths=None if said is None else said[:, -text.shape[1] :],
+            said=said,
         )
         logits = model.lm_head(out.last_hidden_state[:, -1])
         logits[:, placeholders] = float('-inf')

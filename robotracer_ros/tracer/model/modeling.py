@@ -22,7 +22,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, ModelOutput
 from robotracer_ros.tracer.model import map_anything  # noqa: F401  registers the encoder
 from robotracer_ros.tracer.model.config import RoboTracerConfig
 from robotracer_ros.tracer.model.encoders import unpack
-from robotracer_ros.tracer.model.lengths import SaidLengths
 from robotracer_ros.tracer.model.reader import (
     LENGTH_RANGE,
     PlaceReader,
@@ -30,8 +29,10 @@ from robotracer_ros.tracer.model.reader import (
     SpotReader,
     SpotView,
     StepReader,
+    Steps,
     readings,
 )
+from robotracer_ros.tracer.model.said import Said, SaidReader
 from robotracer_ros.tracer.model.support import SupportFrame, support_frame
 
 #: outputs of the auxiliary per-patch regression: du, dv (instance centre minus patch centre, 1/100
@@ -61,13 +62,13 @@ class RoboTracerOutput(ModelOutput):
 class Readings(NamedTuple):
     """Text states ``hidden`` (..., T, D) after the readers, and what these say, for their losses.
 
-    ``pointer`` and ``spot`` are logits (..., T, N) over visual tokens, ``step`` (..., T, 3) is u and v in
-    0..1 and d in metres, ``values`` (..., T, 3) u, v and the expected number, all in 0..1.
+    ``pointer`` and ``spot`` are logits (..., T, N) over visual tokens, ``steps`` places reached by steps in
+    metres, ``values`` (..., T, 3) u, v and the expected number, all in 0..1.
     """
 
     hidden: Tensor
     pointer: Tensor
-    step: Tensor
+    steps: Steps
     spot: Tensor
     values: Tensor
 
@@ -112,7 +113,7 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
             self.reader = PlaceReader(width)
             self.step_reader = StepReader(width)
             self.spot_reader = SpotReader(width)
-            self.said_lengths = SaidLengths(config.text_config.vocab_size)
+            self.said = SaidReader(config.text_config.vocab_size)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -174,19 +175,25 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         self, visual: Tensor, pixel_values: Tensor
     ) -> tuple[PlaceView, SupportFrame, SpotView]:
         """Prepare what the readers look at, from visual tokens (B, N, D) and their picture."""
-        frame = support_frame(unpack(pixel_values)[1]).expanded()
-        places = self.places(visual, frame)
-        spots = self.spot_reader.view(visual, self.centres())
-        return self.reader.view(visual, places), frame, spots
+        # What readers compare has sharp answers: rounded to half precision, its gradient is mostly noise, and a
+        # run ends in it after some hundred steps.
+        with torch.autocast(visual.device.type, enabled=False):
+            visual = visual.to(self.reader.query.weight.dtype)
+            frame = support_frame(unpack(pixel_values)[1]).expanded()
+            places = self.places(visual, frame)
+            spots = self.spot_reader.view(visual, self.centres())
+            return self.reader.view(visual, places), frame, spots
 
     def read(
-        self, hidden: Tensor, said: Tensor, places: PlaceView, frame: SupportFrame, spots: SpotView
+        self, hidden: Tensor, said: Said, places: PlaceView, frame: SupportFrame, spots: SpotView
     ) -> Readings:
-        """Let all readers write into text states (..., T, D); ``said`` (..., T) are the last lengths."""
-        hidden, pointer, anchor = self.reader(hidden, places)
-        hidden, step = self.step_reader(hidden, anchor, frame, said)
-        hidden, spot, values = self.spot_reader(hidden, spots)
-        return Readings(hidden, pointer, step, spot, values)
+        """Let all readers write into text states (..., T, D); ``said`` (..., T) is what their texts have said."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.to(self.reader.query.weight.dtype)
+            hidden, pointer, anchor = self.reader(hidden, places)
+            hidden, steps = self.step_reader(hidden, anchor, frame, said)
+            hidden, spot, values = self.spot_reader(hidden, spots)
+            return Readings(hidden, pointer, steps, spot, values)
 
     def centres(self) -> Tensor:
         """Return the middle of each visual token's patch: (N, 2), u and v in 0..1."""
@@ -242,13 +249,13 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         pixel_values: Tensor | None = None,
-        said_lengths: Tensor | None = None,
+        said: Said | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Run tokens, with images at their placeholders on the first call.
 
-        ``said_lengths`` (B, T) is what :class:`SaidLengths` finds in the whole text, for the tokens
-        of this call; needed where ``input_ids`` are not the whole text.
+        ``said`` (B, T) is what :class:`SaidReader` finds in the whole text, for the tokens of this call;
+        needed where ``input_ids`` are not the whole text.
         """
         first = past_key_values is None or past_key_values.get_seq_length() == 0
         mask: Any = attention_mask
@@ -286,9 +293,11 @@ class RoboTracerModel(RoboTracerPreTrainedModel):
         )
         if seen is not None and input_ids is not None:
             prefix = self.is_visual(input_ids) | (input_ids == self.config.scale_token_id)
-            said = self.said_lengths(input_ids) if said_lengths is None else said_lengths
+            said = self.said(input_ids) if said is None else said
             read = self.read(out.last_hidden_state, said, *seen).hidden
-            out.last_hidden_state = torch.where(prefix[..., None], out.last_hidden_state, read)
+            out.last_hidden_state = torch.where(
+                prefix[..., None], out.last_hidden_state, read.to(out.last_hidden_state.dtype)
+            )
         return out
 
 
@@ -403,7 +412,7 @@ class RoboTracerForConditionalGeneration(RoboTracerPreTrainedModel, GenerationMi
             new = inputs['input_ids'].shape[1]
             inputs['position_ids'] = positions[:, -new:]
             if self.config.dense_kinds:
-                inputs['said_lengths'] = self.model.said_lengths(input_ids)[:, -new:]
+                inputs['said'] = Said(*(x[:, -new:] for x in self.model.said(input_ids)))
         if not is_first_iteration and kwargs.get('use_cache', True):
             inputs.pop('pixel_values', None)
         return inputs

@@ -8,8 +8,8 @@ times larger. Here the comparison stands after the decoder, and the place enters
 in which numbers are embedded, so that the language head reads it off. The text stays the interface.
 
 Three readers: :class:`PlaceReader` for things, which says where the middle of the thing is that a
-token shows; :class:`StepReader` for places described by a thing, which goes a step in metres from
-there, by a length that the text has said where it has said one; and :class:`SpotReader` for all other
+token shows; :class:`StepReader` for places described by a thing or by a place that the text has said,
+which goes a step in metres from there, by a length where the text has said one; and :class:`SpotReader` for all other
 points, waypoints in the air, which says where in the picture it looks.
 """
 
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robotracer_ros.tracer.model.said import REASONED, Said
 from robotracer_ros.tracer.model.support import SupportFrame
 
 #: how a place is written: u and v in 0..1, the decimals of d in metres, and d / 4 m for the metres
@@ -30,10 +31,16 @@ DEPTH_RANGE = 4.0
 #: 12 cm are as much as the number 12 of 1000
 READINGS = PLACE + 3
 LENGTH_RANGE = 10.0
+#: what a step may begin at: a thing, or a place that the text has said
+ORIGINS = 1 + REASONED + 1
+#: logit of an origin that is not there
+NEVER = -1e4
 #: gaps between a step's depth and the sensor's are told apart up to this, metres
 _GAP = 0.1
 _COMPARE = 128
 _SHUT = 3.0
+#: a direction counts half when it is so long, and how suddenly
+_SHORT, _FIRM = 0.4, 12.0
 
 
 def number_waves(value: Tensor, pairs: int) -> Tensor:
@@ -107,16 +114,33 @@ class PlaceReader(nn.Module):
         return read, scores, _mean(look, view.places)
 
 
+class Steps(NamedTuple):
+    """Where a :class:`StepReader` arrives.
+
+    Attributes:
+        place: (..., T, 3) u, v in 0..1 and d in metres, from the origin that is the likeliest.
+        arrivals: (..., T, ORIGINS, 3) the same from each origin: a thing, the last places of the reasoning, the
+            last place of all.
+        origin: (..., T, ORIGINS) logits of the origins, ``NEVER`` where one is not there.
+    """
+
+    place: Tensor
+    arrivals: Tensor
+    origin: Tensor
+
+
 class StepReader(nn.Module):
-    """A place described by a thing: where the thing is, plus a step in metres that is learned.
+    """A place described by a thing or by a place: where that is, plus a step in metres that is learned.
 
     "20 cm to the left of the plate" is the same step wherever the plate stands and whoever looks at
     it. A decoder that has to find the place itself learns it anew for every corner of the picture
     and every camera. Where the camera is not known the step is one in the picture.
 
-    The step is a learned one plus a learned direction times the length that the text has said last
-    (:mod:`robotracer_ros.tracer.model.lengths`), which can be written again, too. What lies on a surface
-    is as far away as the sensor says where the step leads; whether it does is learned.
+    The step from a thing is a learned one plus a learned direction times the length that the text has
+    said, which can be written again, too. What lies on a surface is as far away as the sensor says where
+    the step leads; whether it does is learned. A trace ends where the reasoning says and goes on from where
+    it was: places that the text has said (:mod:`robotracer_ros.tracer.model.said`) are origins as well, and
+    which origin counts is learned.
     """
 
     def __init__(self, width: int) -> None:
@@ -132,37 +156,43 @@ class StepReader(nn.Module):
             nn.Linear(width + READINGS, width), nn.GELU(), nn.Linear(width, 3)
         )
         self.touch = nn.Linear(width + 2, 1)
+        # From a place of the reasoning and from the last one: a step in the picture and one in metres.
+        self.onward = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 2 * 5))
+        self.origin = nn.Linear(width, ORIGINS)
         self.gate = nn.Linear(width, PLACE + 1)
         self.amplitude = nn.Parameter(torch.ones(PLACE + 1, self.pairs))
 
     def forward(
-        self, hidden: Tensor, anchor: Tensor, frame: SupportFrame, said: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, hidden: Tensor, anchor: Tensor, frame: SupportFrame, said: Said
+    ) -> tuple[Tensor, Steps]:
         """Add the codes of the place and of the length that was said.
 
         Args:
             hidden: (..., T, D) states.
             anchor: (..., T, READINGS) place of the thing that each state looks at.
             frame: Of the picture, with a dimension for T.
-            said: (..., T) length in metres that the text has said last, 0 without any.
+            said: What the text of each state has said, (..., T).
 
         Returns:
-            New states (..., T, D) and u, v in 0..1 and d in metres (..., T, 3).
+            New states (..., T, D) and where the steps lead.
         """
         # Where the thing is has a loss of its own; a step must not pull it away.
         anchor = anchor.detach().to(hidden.dtype)
         seen = torch.cat([hidden, anchor], -1)
-        in_picture, metres = self.step(seen).float(), self.metres(seen).float()
-        said = said[..., None].float()
-        metres = metres + said * self.along(seen).float()
+        length = said.length[..., None].float()
+        metres = self.metres(seen).float() + length * _direction(self.along(seen).float())
         thing = torch.cat([anchor[..., :2], anchor[..., 3:4] * DEPTH_RANGE], -1).float()
-        with torch.autocast(hidden.device.type, enabled=False):
-            stepped = frame.step(thing, metres)
-        plain = torch.cat([thing[..., :2] + in_picture, thing[..., 2:]], -1)
-        place = torch.where(frame.known[..., None], stepped, plain)
-        place = torch.cat([place[..., :2], self._touching(hidden, place, frame)], -1)
-        values = torch.cat([readings(place), said / LENGTH_RANGE], -1)
-        return _written(hidden, _gated(self, hidden, values)), place
+        reached = _moved(thing, self.step(seen).float(), metres, frame)
+        arrivals = [torch.cat([reached[..., :2], self._touching(hidden, reached, frame)], -1)]
+        onward = self.onward(hidden).float().unflatten(-1, (2, 5))
+        for k in range(REASONED + 1):
+            step = onward[..., k // REASONED, :]
+            arrivals.append(_moved(said.places[..., k, :], step[..., :2], step[..., 2:], frame))
+        origin = self.origin(hidden).float()
+        missing = torch.cat([torch.zeros_like(said.known[..., :1]), ~said.known], -1)
+        steps = _choose(torch.stack(arrivals, -2), origin.masked_fill(missing, NEVER))
+        values = torch.cat([readings(steps.place), length / LENGTH_RANGE], -1)
+        return _written(hidden, _gated(self, hidden, values)), steps
 
     def _touching(self, hidden: Tensor, place: Tensor, frame: SupportFrame) -> Tensor:
         """Return the depth (..., T, 1) of places (..., T, 3): the sensor's where they lie on what it sees."""
@@ -171,6 +201,26 @@ class StepReader(nn.Module):
         size = (gap.detach() / _GAP).tanh().to(hidden.dtype)
         share = self.touch(torch.cat([hidden, size, size.abs()], -1)).float().sigmoid()
         return depth + share * gap
+
+
+def _direction(along: Tensor) -> Tensor:
+    """Return directions (..., 3) of length 1, or nearly 0 where they are short: a length counts whole or not at all."""
+    size = along.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    return along / size * (_FIRM * (size - _SHORT)).sigmoid()
+
+
+def _moved(place: Tensor, in_picture: Tensor, metres: Tensor, frame: SupportFrame) -> Tensor:
+    """Move places (..., T, 3) by metres (..., T, 3), or in the picture (..., T, 2) where the camera is unknown."""
+    with torch.autocast(place.device.type, enabled=False):
+        stepped = frame.step(place, metres)
+    plain = torch.cat([place[..., :2] + in_picture, place[..., 2:]], -1)
+    return torch.where(frame.known[..., None], stepped, plain)
+
+
+def _choose(arrivals: Tensor, origin: Tensor) -> Steps:
+    """Take of arrivals (..., T, K, 3) the one with the highest logit (..., T, K)."""
+    best = origin.argmax(-1)[..., None, None].expand(*origin.shape[:-1], 1, 3)
+    return Steps(arrivals.gather(-2, best).squeeze(-2), arrivals, origin)
 
 
 class SpotView(NamedTuple):

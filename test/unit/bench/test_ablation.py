@@ -22,6 +22,7 @@ from robotracer_ros.tracer.model.decode import greedy, question_ids
 from robotracer_ros.tracer.model.encoders import unpack
 from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.reader import number_waves
+from robotracer_ros.tracer.model.said import Said
 from robotracer_ros.tracer.model.support import support_frame
 from robotracer_ros.tracer.model.tokenizer import NumberTokens, build_tokenizer
 from robotracer_ros.training.config import Phase, SftConfig
@@ -142,10 +143,11 @@ def test_switches_are_checked() -> None:
 def test_a_table_is_made_once(
     cache: SceneCache, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = str(cache.folder)
+    folder, start = str(cache.folder), tmp_path / 'start'
+    small_model().save_pretrained(start)
     lesson = {'until': 10**9, 'short': {'refer': 1.0}, 'long': {'trace_3d': 1.0}, 'long_share': 0.5}
     settings = {
-        'see_steps': 1, 'see_images': 1, 'scenes': 1, 'refers': 2,
+        'start': str(start), 'scenes': 1, 'refers': 2,
         'base': {
             'train_cache': folder, 'val_cache': folder, 'model': SMALL, 'phases': [lesson],
             'short_questions': 2, 'long_questions': 1, 'max_steps': 2, 'eval_scenes': 0, 'device': 'cpu',
@@ -171,7 +173,9 @@ def test_a_table_is_made_once(
     scales = {k: [v['figures'][c]['scale'] for c in ('RGB', 'RGB+I+D+pose')] for k, v in found.items()}
     assert scales['colours'][0] == scales['colours'][1], 'it is given colours only'
     assert scales['full'][0] != scales['full'][1]
-    assert len(list(out.glob('encoders-*'))) == 2, 'shared by what sees alike'
+    for variant in found:
+        log = (out / variant.replace(' ', '_') / 'log').read_text()
+        assert f' tensors from {start / "model.safetensors"}' in log
     assert ablation.main(config, out) == 0
     assert 'named <3cm' in capsys.readouterr().out
     with pytest.raises(InvalidParameterError, match="variants 'half': must be of full"):
@@ -197,10 +201,11 @@ def test_only_u_and_v_of_a_step_are_written_otherwise(cache: SceneCache) -> None
         for gate, same in ((-99.0, True), (99.0, False)):
             for each in (reader, ours):
                 each.gate.bias[:2] = gate  # of u and v
-            said = torch.zeros(1, 1)
-            a, place = reader(hidden, anchor, frame, said)
+            said = Said(torch.zeros(1, 1), torch.zeros(1, 1, 6, 3), torch.zeros(1, 1, 6, dtype=torch.bool))
+            a, steps = reader(hidden, anchor, frame, said)
             b, as_well = ours(hidden, anchor, frame, said)
-            assert torch.equal(place, as_well)
+            place = steps.place
+            assert torch.equal(place, as_well.place)
             assert torch.allclose(a, b, atol=1e-5) == same
     xyz = scene.camera.lift(place[0].numpy() * (1000, 1000, 1))
     codes = number_waves(torch.tensor(np.abs(xyz[:, :2]) % 1).float(), 8) - number_waves(place[0, :, :2], 8)

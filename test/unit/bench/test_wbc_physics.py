@@ -8,7 +8,6 @@ import numpy as np
 import pinocchio as pin
 import pytest
 
-
 from robotracer_ros.bench.wbc import measure, mixed_traces, run
 from robotracer_ros.bench.wbc_physics import PhysicsRig, Push
 from robotracer_ros.bench.wbc_physics import measure as measure_physics

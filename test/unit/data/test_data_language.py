@@ -9,7 +9,7 @@ import pytest
 from handmade import scene, thing
 
 from robotracer_ros.data.facts import SceneFacts
-from robotracer_ros.data.language import describe
+from robotracer_ros.data.language import counted, describe
 from robotracer_ros.data.noun_phrases import ORDINAL_WORDS
 from robotracer_ros.data.program import (
     Expression,
@@ -393,3 +393,13 @@ def test_plain_names_use_neither_order_nor_other_things():
                 assert phrase.expression.selector is None
                 assert phrase.anchors == ()
     assert found > 60
+
+
+def test_counting_off_names_each_of_a_row():
+    """From either side; a number that is another thing's is refused."""
+    facts = row(-0.3, 0.0, 0.3)  # from left to right
+    said = [counted(facts, i, 'left', i + 1).text for i in range(3)]
+    assert said == [f'the {k} mug from the left' for k in ('first', 'second', 'third')]
+    assert counted(facts, 0, 'right', 3).text == 'the third mug from the right'
+    with pytest.raises(ValueError, match='object 0 is not number 2 of its kind'):
+        counted(facts, 0, 'left', 2)

@@ -93,6 +93,12 @@ def test_the_start_points_at_the_moved_object():
         if named and q.task.goal is not None:  # the reasoning ends with where the trace ends
             goal, named = named[-1], named[:-1]
             assert (goal.object_id, goal.uvd) == (points[-1].object_id, points[-1].uvd)
+        elif named:  # after each thing comes the place over it, in the air
+            over = [m for m in named if m.object_id is None]
+            assert len(over) == len(q.task.hover_targets) and named[-1] is over[-1]
+            written = {tuple(m.uvd) for m in points}
+            assert all(tuple(m.uvd) in written for m in over)
+            named = [m for m in named if m.object_id is not None]
         assert all(m.object_id is not None for m in named)
 
 

@@ -218,11 +218,16 @@ def test_reasoning_names_what_it_points_at():
         spoken = {t.moved, *t.references, *t.hover_targets, *((t.via,) if t.via else ())}
         assert spoken <= set(pointed)
         keyed = {t.step_objects[k] for k in t.key_steps if isinstance(t.reasoning[k], Referring)}
-        goal = {None} if t.goal is not None else set()
-        assert keyed == spoken | goal
-        if goal:
-            it = 'them' if t.relation == 'between' else 'it'
-            assert t.reasoning[-1] == Referring(f'the place {t.relation} {it}', tuple(t.trace[-1]))
+        assert keyed == spoken | {None}
+        it = 'them' if t.relation == 'between' else 'it'
+        place = f'the place {t.relation} {it}'
+        assert t.reasoning[-1] == Referring(place, tuple(t.trace[-1]))
+        for target in t.hover_targets:
+            # Right after the thing, the point of the trace that is above it.
+            over = t.reasoning[t.step_objects.index(target) + 1]
+            assert over.target == place
+            at = [k for k, uvd in enumerate(t.trace) if tuple(uvd) == over.point]
+            assert np.allclose(t.path[at[0]][:2], s.object(target).position[:2], atol=1e-6)
         for step, i in zip(t.reasoning, t.step_objects, strict=True):
             if isinstance(step, Referring) and i is not None:
                 assert (

@@ -141,7 +141,7 @@ def test_what_was_said_counts_from_then_on(micro: Micro) -> None:
     ids = whole(torch.tensor([[10, 7, 10, 13, 12, 12]]))  # 13 is a unit: "10 u", ends at the fourth
     with torch.no_grad():
         before = model(input_ids=ids, pixel_values=image()[None]).last_hidden_state
-        model.model.said_lengths.table[0, 10] += 5
+        model.model.said.table[0, 10] += 5
         after = model(input_ids=ids, pixel_values=image()[None]).last_hidden_state
     differs = (before - after).abs().amax(-1)[0, N + 1 :] > 1e-3
     assert differs.tolist() == [False, True, True, True, True, True]
@@ -255,3 +255,25 @@ def test_reader_writes_the_place_of_what_it_looks_at() -> None:
     added = (new - hidden)[0, 0, :16]
     assert torch.allclose(added, number_waves(places[0, 4, :1], 8)[0], atol=0.02)
     assert torch.allclose(anchor[0, 0], places[0, 4], atol=0.02)
+
+
+def test_readers_keep_single_precision_under_autocast(micro: Micro) -> None:
+    """Large logits rounded to half precision have gradients of noise."""
+    model = micro(dense_kinds=5, dense_colors=2)
+    core = model.model
+    with torch.no_grad():
+        core.reader.query.weight.mul_(400)
+    hidden, pixels = torch.randn(1, 4, core.reader.norm.weight.shape[0]), image()[None]
+    visual = core.visual_tokens(pixels).detach()
+    said = core.said(torch.full((1, 4), 10))
+
+    def gradient(half: bool) -> torch.Tensor:
+        with torch.autocast('cpu', torch.bfloat16, enabled=half):
+            read = core.read(hidden, said, *core.views(visual, pixels))
+            loss = read.pointer.log_softmax(-1)[..., 0].mean()
+        loss.backward()
+        found = core.reader.key.weight.grad.clone()
+        model.zero_grad()
+        return found
+
+    assert torch.equal(gradient(True), gradient(False))

@@ -26,8 +26,9 @@ from robotracer_ros.errors import (
 from robotracer_ros.geometry.camera import CameraModel
 from robotracer_ros.tracer import onnx_graphs
 from robotracer_ros.tracer.base import Budget, Observation
+from robotracer_ros.tracer.checkpoint import SHIPPED
 from robotracer_ros.tracer.decoding import left_padded, text_mask
-from robotracer_ros.tracer.local import MAX_NEW, SHIPPED, LocalTracer
+from robotracer_ros.tracer.local import MAX_NEW, LocalTracer
 from robotracer_ros.tracer.model.decode import TorchDecoder
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.tokenizer import build_tokenizer

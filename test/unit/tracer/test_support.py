@@ -14,11 +14,14 @@ from robotracer_ros.tracer.model.encoders import unpack
 from robotracer_ros.tracer.model.images import pack_image
 from robotracer_ros.tracer.model.reader import (
     LENGTH_RANGE,
+    NEVER,
+    ORIGINS,
     READINGS,
     StepReader,
     number_waves,
     readings,
 )
+from robotracer_ros.tracer.model.said import REASONED, Said
 from robotracer_ros.tracer.model.support import SupportFrame, support_frame
 
 CAMERA = CameraModel(320, 240, 300.0, 280.0, 150.0, 130.0)
@@ -100,6 +103,36 @@ def test_a_place_behind_the_camera_stays_in_front_of_it() -> None:
     assert torch.isfinite(got).all() and float(got[0, 2]) == pytest.approx(0.1)
 
 
+def nothing_said(*shape: int) -> Said:
+    places = torch.zeros(*shape, REASONED + 1, 3)
+    return Said(torch.zeros(shape), places, torch.zeros(*shape, REASONED + 1, dtype=torch.bool))
+
+
+def test_a_step_begins_at_a_place_that_was_said() -> None:
+    """The likeliest origin counts; what was not said is none, however likely."""
+    torch.manual_seed(0)
+    width = 16
+    reader = StepReader(width)
+    with torch.no_grad():
+        for layer in (reader.onward[2], reader.origin):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        reader.origin.bias[[1, ORIGINS - 1]] = torch.tensor([2.0, 1.0])
+        reader.onward[2].bias[7:].copy_(torch.tensor([0.0, 0.0, 0.08]))  # up, from the last place
+    frame = frame_of(looking_down(0.8, 0.0)).expanded()
+    hidden = torch.randn(1, 4, width)
+    anchor = torch.rand(1, 4, READINGS)
+    places = torch.rand(REASONED + 1, 3).expand(1, 4, REASONED + 1, 3) + 0.2
+    known = torch.zeros(1, 4, REASONED + 1, dtype=torch.bool)
+    known[0, [0, 2], 0] = known[0, [0, 1], REASONED] = True
+    said = Said(torch.zeros(1, 4), places * known[..., None], known)
+    steps = reader(hidden, anchor, frame, said)[1]
+    lifted = frame.step(places[:, :, REASONED], torch.tensor([0.0, 0.0, 0.08]).expand(1, 4, 3))
+    expected = torch.stack([places[0, 0, 0], lifted[0, 1], places[0, 2, 0], steps.arrivals[0, 3, 0]])
+    assert torch.allclose(steps.place[0], expected, atol=1e-5)
+    assert ((steps.origin[..., 1:] <= NEVER) == ~known).all()
+
+
 def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
     """With the camera known the step is in metres; without it, in the picture, at the thing's depth."""
     torch.manual_seed(0)
@@ -111,26 +144,27 @@ def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
         reader.metres[2].weight.zero_()
         reader.metres[2].bias.copy_(torch.tensor([0.2, 0.0, 0.0]))
         reader.along[2].weight.zero_()
-        reader.along[2].bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
+        reader.along[2].bias.copy_(torch.tensor([0.0, 1.6, 0.0]))  # its length does not count
     frame = frame_of(looking_down(0.8, 0.0)).expanded()
     hidden = torch.zeros(1, 2, width)
     things = torch.tensor([[[0.4, 0.5, 1.25], [0.6, 0.5, 1.25]]])
     place = readings(things)
     anchor = torch.cat([place, torch.full((1, 2, READINGS - place.shape[-1]), 0.01)], -1)
     # The second text has said 10 cm, which it goes away from the camera.
-    said = torch.tensor([[0.0, 0.1]])
-    written, place = reader(hidden, anchor, frame, said)
+    said = nothing_said(1, 2)._replace(length=torch.tensor([[0.0, 0.1]]))
+    written, steps = reader(hidden, anchor, frame, said)
+    place = steps.place
     straight = frame.step(things, torch.tensor([[[0.2, 0.0, 0.0], [0.2, 0.1, 0.0]]]))
     assert torch.allclose(place, straight, atol=1e-5)
     assert (place[0, :, 0] - torch.tensor([0.4, 0.6])).min() > 0.1
-    numbers = torch.cat([readings(place), said[..., None] / LENGTH_RANGE], -1)
+    numbers = torch.cat([readings(place), said.length[..., None] / LENGTH_RANGE], -1)
     code = number_waves(numbers, width // 4).sum(-2)
     assert torch.allclose(written[..., : width // 2], code, atol=1e-4)
     assert not written[..., width // 2 :].any()
     # What touches what the sensor sees is as far away as the sensor says.
     with torch.no_grad():
         reader.touch.bias.fill_(60.0)
-        touching = reader(hidden, anchor, frame, said)[1]
+        touching = reader(hidden, anchor, frame, said)[1].place
         reader.touch.bias.fill_(-60.0)
     x, y = (place[0, :, 0] * 320).long(), (place[0, :, 1] * 240).long()
     assert touching[0, :, 2].tolist() == pytest.approx(frame.depth[0, 0, y, x].tolist(), abs=1e-5)
@@ -138,11 +172,10 @@ def test_the_reader_writes_the_place_that_it_stepped_to() -> None:
     assert (touching[..., 2] - place[..., 2]).abs().min() > 0.01
     # Its own loss moves the step; where the thing is has another.
     anchor.requires_grad_()
-    _, place = reader(hidden, anchor, frame, said)
-    place.sum().backward()
+    reader(hidden, anchor, frame, said)[1].place.sum().backward()
     assert anchor.grad is None and reader.metres[2].weight.grad is not None
     blind = frame._replace(known=torch.zeros_like(frame.known))
-    _, place = reader(hidden, anchor, blind, said)
+    place = reader(hidden, anchor, blind, said)[1].place
     expected = anchor[..., :2] + reader.step(torch.cat([hidden, anchor], -1))
     assert torch.allclose(place[..., :2], expected, atol=1e-6)
     assert torch.allclose(place[..., 2], torch.tensor(1.25))

@@ -24,7 +24,7 @@ from robotracer_ros.data.generate import GenerateConfig
 from robotracer_ros.data.generate import main as generate
 from robotracer_ros.errors import CheckpointError, InvalidParameterError
 from robotracer_ros.resources import resource
-from robotracer_ros.tracer.local import find_checkpoint
+from robotracer_ros.tracer.checkpoint import find_checkpoint
 from robotracer_ros.tracer.model.decode import greedy
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.processor import RoboTracerProcessor, question_ids

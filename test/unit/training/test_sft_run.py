@@ -15,6 +15,7 @@ from torch import nn
 
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.tracer.model.tokenizer import build_tokenizer
+from robotracer_ros.training import divergence
 from robotracer_ros.training.config import Phase, SftConfig
 from robotracer_ros.training.optimizer import Optimizer, RunningAverage
 from robotracer_ros.training.samples import SampleStream
@@ -115,3 +116,18 @@ def test_the_loop_ends_after_its_last_step_and_leaves_figures(
     scores = [json.loads(line) for line in (tmp_path / 'scores.jsonl').read_text().splitlines()]
     assert [s['step'] for s in scores] == [25] and 'refer parsed' in scores[0]
     assert (tmp_path / 'average' / 'model.safetensors').exists()
+
+
+def test_a_run_that_diverges_stops_and_saves_nothing_more(
+    pictures: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rate far too high: the error names it, and what was saved before stays."""
+    monkeypatch.setattr(divergence, '_SETTLED', 3)
+    run = Run(settings(pictures, tmp_path, max_steps=10))
+    run.save()
+    saved = (tmp_path / 'checkpoint' / 'model.safetensors').read_bytes()
+    steps = iter([1.0] * 3 + [1e4] * 7)
+    monkeypatch.setattr(run, 'one_step', lambda: dict.fromkeys(('norm', 'lm'), next(steps)))
+    with pytest.raises(InvalidParameterError, match=r'diverges.*text loss rose from 1.00 to .*learning_rate'):
+        run.loop()
+    assert (tmp_path / 'checkpoint' / 'model.safetensors').read_bytes() == saved

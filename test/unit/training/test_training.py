@@ -18,13 +18,14 @@ from robotracer_ros.sim.spec import Rendering
 from robotracer_ros.tracer.model.decode import greedy, question_ids
 from robotracer_ros.tracer.model.modeling import RoboTracerForConditionalGeneration
 from robotracer_ros.tracer.model.packed import packed_forward
+from robotracer_ros.tracer.model.reader import NEVER, Steps
 from robotracer_ros.tracer.model.tokenizer import NumberTokens, build_tokenizer
 from robotracer_ros.training.config import load_config
 from robotracer_ros.training.dense import COLOR_CLASSES, KIND_CLASSES, dense_loss, dense_targets
 from robotracer_ros.training.evaluate import Rate
 from robotracer_ros.training.examples import (
+    DECISIVE,
     END,
-    RELATION,
     SoftLabels,
     TextPair,
     collate,
@@ -33,6 +34,7 @@ from robotracer_ros.training.examples import (
     spot_distribution,
 )
 from robotracer_ros.training.initial import focus_text_heads
+from robotracer_ros.training.losses import step_loss
 from robotracer_ros.training.samples import dense_tensors
 from robotracer_ros.training.scene_cache import SceneCache
 
@@ -111,11 +113,11 @@ def test_the_end_of_a_trace_counts_more_wherever_it_is_written() -> None:
         '<think>\n[Referring] [it]: [(1, 2, 0.500)]\n[Referring] [the place]: [(8, 9, 0.700)]\n</think>\n'
         '<answer>[(1, 2, 0.500), (4, 5, 0.600), (8, 9, 0.700)]</answer>'
     )
-    example = encode(TOKENIZER, NUMBERS, TextPair('?', text, relation='the place'))
+    example = encode(TOKENIZER, NUMBERS, TextPair('?', text, decisive=('the place',), goals=(1, 4)))
     tokens = [TOKENIZER.decode([i]) for i in example.ids[example.start :]]
     heavy = [t for t, weight in zip(tokens, example.emphasis, strict=True) if weight == END]
     assert heavy == ['8', '9', '8', '9']
-    words = [t for t, weight in zip(tokens, example.emphasis, strict=True) if weight == RELATION]
+    words = [t for t, weight in zip(tokens, example.emphasis, strict=True) if weight == DECISIVE]
     assert words == ['the', ' place']
     assert sum(point == (8, 9) for _, point in example.spots) == 2 * 2 * END
     single = encode(TOKENIZER, NUMBERS, TextPair('?', '<answer>[(8, 9, 0.700)]</answer>'))
@@ -169,6 +171,14 @@ def test_unknown_setting_is_named(tmp_path: pytest.TempPathFactory) -> None:
     path.write_text('learning_rat: 0.1')
     with pytest.raises(InvalidParameterError, match='learning_rat'):
         load_config(path)
+    path.write_text('warmup: soon')
+    with pytest.raises(InvalidParameterError, match=r"x.yaml: warmup is 'soon': must be int"):
+        load_config(path)
+    path.write_text('phases: [{until: 5}, {untl: 5}]')
+    with pytest.raises(InvalidParameterError, match=r'phases\[1\]: unknown setting\(s\) untl'):
+        load_config(path)
+    path.write_text('learning_rate: 1e-4\nphases: [{until: 5, short: {refer: 1}}]')
+    assert load_config(path).learning_rate == 1e-4
 
 
 def test_micro_model_learns_to_point_by_name(
@@ -205,3 +215,23 @@ def test_micro_model_learns_to_point_by_name(
     answers = greedy(model, pixels, [question_ids(TOKENIZER, p.prompt) for p in pairs], 20).tokens
     assert [TOKENIZER.decode(a) for a in answers] == [p.answer for p in pairs]
     assert float(pointer.detach()) < 0.3
+
+
+def test_the_nearest_origin_is_taught_and_its_step() -> None:
+    """What comes near is chosen; an origin that is not there neither gets nor takes anything."""
+    places = torch.tensor([[0.5, 0.5, 1.0], [0.2, 0.3, 0.8]])
+    arrivals = places[:, None].repeat(1, 3, 1)
+    arrivals[0, 0] += 0.05  # the thing's step is off by 5 %, a said place is right
+    arrivals[0, 2] -= 0.2
+    arrivals[1, 1:] = 9.0
+    arrivals.requires_grad_()
+    origin = torch.tensor([[1.0, 0.0, 0.0], [1.0, NEVER, NEVER]], requires_grad=True)
+    steps = Steps(arrivals[:, 0], arrivals, origin)
+    step_loss(steps, places, torch.tensor([1.0, 1.0]), 6.0).backward()
+    assert origin.grad is not None and arrivals.grad is not None
+    assert origin.grad[0, 1] < 0 < origin.grad[0, 0], 'the said place is the better one'
+    assert not origin.grad[1, 1:].any() and not arrivals.grad[1, 1:].any()
+    assert arrivals.grad[0, 0].abs().sum() > 0, 'the step from the thing is taught nevertheless'
+    assert arrivals.grad[0, 2].abs().sum() < 1e-6
+    perfect = Steps(places, places[:, None].repeat(1, 3, 1), torch.tensor([[0.0, NEVER, NEVER]] * 2))
+    assert float(step_loss(perfect, places, torch.ones(2), 6.0)) < 1e-6
