@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,11 @@ from numpy.typing import NDArray
 
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.planning.base import JointLimits
+from robotracer_ros.planning.ranges import check_ranges, replaced
 from robotracer_ros.resources import resource
+
+#: what a parameter is called in errors
+_WHAT = 'planner parameter'
 
 
 @dataclass(frozen=True)
@@ -102,16 +105,7 @@ class PlannerParameters:
     }
 
     def __post_init__(self) -> None:
-        for name, (low, high) in self.RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InvalidParameterError(
-                    f"planner parameter '{name}' is {value!r}: must be in {low:g}..{high:g}",
-                    parameter=name,
-                    value=value,
-                    lower=low,
-                    upper=high,
-                )
+        check_ranges(self, self.RANGES, _WHAT)
         if self.check_margin_m > self.margin_m:
             raise InvalidParameterError(
                 f"planner parameter 'check_margin_m' is {self.check_margin_m:g} m: must not exceed "
@@ -125,24 +119,7 @@ class PlannerParameters:
         """Return a copy with other values. Raises InvalidParameterError naming an unknown name or a
         value out of range.
         """
-        known = {f.name: f for f in dataclasses.fields(self)}
-        clean: dict[str, Any] = {}
-        for name, value in values.items():
-            if name not in known:
-                raise InvalidParameterError(
-                    f"unknown planner parameter '{name}'; known: {', '.join(sorted(known))}",
-                    parameter=name,
-                )
-            try:
-                if name == 'yaw_options_deg':
-                    clean[name] = tuple(float(v) for v in value)
-                else:
-                    clean[name] = type(getattr(self, name))(value)
-            except (TypeError, ValueError) as e:
-                raise InvalidParameterError(
-                    f"planner parameter '{name}' is {value!r}: must be a number", parameter=name
-                ) from e
-        return dataclasses.replace(self, **clean)
+        return replaced(self, _WHAT, values)
 
 
 @dataclass(frozen=True)

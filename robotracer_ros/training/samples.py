@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,7 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
             )
     names: tuple[tuple[str, int], ...] = ()
     decisive: list[str] = []
+    goals: tuple[int, ...] = ()
     if task is not None:
         steps = list(zip(task.reasoning, task.step_objects, strict=True))
         names = tuple(
@@ -82,8 +84,9 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
             for step, of in steps
             if isinstance(step, Referring) and of is not None
         )
-        places = (s.target for s, of in steps if isinstance(s, Referring) and of is None)
-        decisive = [place for place in dict.fromkeys(places) if place in sample.answer]
+        places = [s for s, of in steps if isinstance(s, Referring) and of is None]
+        decisive = [place for place in dict.fromkeys(s.target for s in places) if place in sample.answer]
+        goals = _meant(sample, [task.trace[-1], *(np.array(s.point) for s in places)])
         # The length that the question names, in centimetres: neighbouring numbers look alike, so that a
         # decoder which is paid for being near writes 25 where 27 was asked for.
         decisive += [
@@ -98,21 +101,13 @@ def text_pair(sample: Sample, facts: SceneFacts) -> TextPair:
         sample.task_type,
         names,
         tuple(decisive),
-        _goals(sample),
+        goals,
         task is not None and task.distance is not None,
     )
 
 
-def _goals(sample: Sample) -> tuple[int, ...]:
-    """Return which tuples of an answer are places that its task is about: the end, and those over things."""
-    task = sample.task
-    if task is None:
-        return ()
-    places = [task.trace[-1]] + [
-        np.array(step.point)
-        for step, of in zip(task.reasoning, task.step_objects, strict=True)
-        if isinstance(step, Referring) and of is None
-    ]
+def _meant(sample: Sample, places: Sequence[NDArray[np.float64]]) -> tuple[int, ...]:
+    """Return which tuples of an answer are one of some places (u, v, d)."""
     return tuple(
         k
         for k, mention in enumerate(sample.mentions)

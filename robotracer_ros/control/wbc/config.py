@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from robotracer_ros.control.wbc.model import HumanoidModel
 from robotracer_ros.errors import InvalidParameterError
 from robotracer_ros.g1_description import JOINTS
+from robotracer_ros.planning.ranges import check_ranges, replaced
 from robotracer_ros.resources import resource
 
 Vector = NDArray[np.float64]
@@ -27,6 +27,9 @@ HEADROOM = 1.5
 SOLVERS = ('daqp', 'proxqp')
 #: joints whose sign changes from left to right
 _MIRRORED = ('roll', 'yaw')
+
+#: what a parameter is called in errors
+_WHAT = 'whole-body parameter'
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,7 @@ class WbcParameters:
     }
 
     def __post_init__(self) -> None:
-        for name, (low, high) in self.RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InvalidParameterError(
-                    f"whole-body parameter '{name}' is {value!r}: must be in {low:g}..{high:g}",
-                    parameter=name, value=value, lower=low, upper=high)
+        check_ranges(self, self.RANGES, _WHAT)
         if self.solver not in SOLVERS:
             raise InvalidParameterError(f"whole-body parameter 'solver' is {self.solver!r}: must be "
                                         f'one of {", ".join(SOLVERS)}', parameter='solver')
@@ -105,18 +103,7 @@ class WbcParameters:
         """Return a copy with other values. Raises InvalidParameterError naming an unknown name or a
         value out of range.
         """
-        known = {f.name for f in dataclasses.fields(self)}
-        clean: dict[str, Any] = {}
-        for name, value in values.items():
-            if name not in known:
-                raise InvalidParameterError(f"unknown whole-body parameter '{name}'; known: "
-                                            f'{", ".join(sorted(known))}', parameter=name)
-            try:
-                clean[name] = type(getattr(self, name))(value)
-            except (TypeError, ValueError) as e:
-                raise InvalidParameterError(f"whole-body parameter '{name}' is {value!r}: must be a "
-                                            'number', parameter=name) from e
-        return dataclasses.replace(self, **clean)
+        return replaced(self, _WHAT, values)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from robotracer_ros.control.wbc.failures import BY_REASON
 from robotracer_ros.control.wbc.path import HandPath, hand_path
 from robotracer_ros.errors import CancelledError, InvalidParameterError, InvalidTraceError
 from robotracer_ros.g1_description import SIDES
+from robotracer_ros.planning.ranges import check_ranges
 
 Matrix = NDArray[np.float64]
 Hand = Literal['left', 'right', 'nearer', 'both']
@@ -65,11 +66,7 @@ class FollowOptions:
     }
 
     def __post_init__(self) -> None:
-        for name, (low, high) in self.RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InvalidParameterError(f"follow option '{name}' is {value!r}: must be in "
-                                            f'{low:g}..{high:g}', parameter=name, value=value)
+        check_ranges(self, self.RANGES, 'follow option')
 
 
 @dataclass(frozen=True)
